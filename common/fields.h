@@ -1,0 +1,69 @@
+#ifndef EASEL_COMMON_FIELDS_H
+#define EASEL_COMMON_FIELDS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+/*
+ * JSON object <-> C struct by a table: HTTP bodies, runner messages and model
+ * configs are all read this way, so type and range errors name the member.
+ */
+enum field_type {
+	FIELD_END = 0,
+	FIELD_BOOL,                     /* bool */
+	FIELD_U32,                      /* uint32_t; JSON integer literal only */
+	FIELD_I64,                      /* int64_t */
+	FIELD_U64,                      /* uint64_t, written as integer (<= INT64_MAX) or decimal string */
+	FIELD_F64,                      /* double; any JSON number */
+	FIELD_STR,                      /* char *, owned */
+	FIELD_JSON,                     /* json_t *, a reference; any value */
+};
+
+struct field {
+	const char *name;
+	enum field_type type;
+	size_t offset;
+	bool required;                  /* absent or null is an error */
+	double min, max;                /* numbers; both 0: only the type's own range. STR: max length in bytes */
+	const char *alias;              /* second accepted name, used when the first is absent */
+};
+
+#define FIELD(struct_, member_, type_, ...) \
+	{ .name = #member_, .type = FIELD_##type_, .offset = offsetof(struct_, member_), __VA_ARGS__ }
+/* JSON name differs from the member's. */
+#define FIELD_AS(struct_, member_, name_, type_, ...) \
+	{ .name = (name_), .type = FIELD_##type_, .offset = offsetof(struct_, member_), __VA_ARGS__ }
+
+enum fields_flags {
+	FIELDS_STRICT = 1,              /* an unknown member is an error (messages) */
+	FIELDS_NOCASE = 2,              /* exact name first, else case-insensitively (HTTP, api.md 1.1) */
+};
+
+/*
+ * Fills *ret. Members that are absent or null keep the value *ret came with.
+ * Bit i of *present (may be NULL) is set when row i was given; tables have at
+ * most 64 rows. Returns 0 or -EINVAL with a sentence that names the member;
+ * on error what was read so far is freed and zeroed.
+ */
+int fields_read(const struct field *table, const json_t *object, unsigned flags,
+		void *ret, uint64_t *present, struct err *err);
+/* A new object, or NULL without memory. NULL strings and JSON values are left out. */
+json_t *fields_write(const struct field *table, const void *values);
+/* Frees owned members and zeroes them. */
+void fields_clear(const struct field *table, void *values);
+
+/*
+ * Parses one JSON value. Invalid UTF-8 inside strings becomes U+FFFD; depth is
+ * bounded; text after the value is ignored when trailing is true (api.md 1.1).
+ * NULL with err: "EOF" for nothing but white space, "unexpected EOF" when cut
+ * off, else the syntax error.
+ */
+json_t *json_parse(const char *text, size_t len, bool trailing, struct err *err);
+/* Reads a whole file (bounded by max bytes) as JSON; errors name the path. */
+json_t *json_parse_file(const char *path, size_t max, struct err *err);
+
+#endif

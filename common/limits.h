@@ -1,0 +1,24 @@
+#ifndef EASEL_COMMON_LIMITS_H
+#define EASEL_COMMON_LIMITS_H
+
+/* Every bound on outside input, on one screen. */
+#define LIMIT_SIDE            4096u                  /* pixels, width or height */
+#define LIMIT_SIDE_MIN        64u
+#define LIMIT_SIDE_MULTIPLE   16u
+#define LIMIT_STEPS           1000u
+#define LIMIT_GUIDANCE        100.0
+#define LIMIT_PROMPT          (8u << 20)             /* bytes of one prompt */
+#define LIMIT_BODY            (64u << 20)            /* JSON request body */
+#define LIMIT_HEAD            (1u << 20)             /* HTTP request head */
+#define LIMIT_FRAME           (64u << 20)            /* JSON frame gateway <-> runner */
+#define LIMIT_IMAGE           (256u << 20)           /* binary frame: one picture */
+#define LIMIT_JSON_DEPTH      64u
+#define LIMIT_ST_HEADER       (100u << 20)           /* safetensors header */
+#define LIMIT_ST_TENSORS      (1u << 20)
+#define LIMIT_ST_RANK         8u
+#define LIMIT_LAYERS          (1u << 17)             /* layers of one manifest */
+#define LIMIT_MANIFEST        (64u << 20)
+#define LIMIT_CONFIG_FILE     (64u << 20)            /* config.json, tokenizer.json */
+#define LIMIT_PROMPT_TOKENS   512u                   /* longer prompts are cut, as the pipelines do */
+
+#endif

@@ -1,0 +1,73 @@
+#ifndef EASEL_COMMON_STORE_H
+#define EASEL_COMMON_STORE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/digest.h"
+#include "common/err.h"
+#include "common/manifest.h"
+#include "common/name.h"
+
+/*
+ * The models directory (store.md): content-addressed blobs and manifests, both the
+ * legacy tree and manifests-v2. All writes are temporary file, fsync, rename, fsync
+ * of the folder. Functions block on the disk; nothing is cached. Not thread-safe.
+ */
+struct store;
+
+/* Opens and, when missing, creates root with blobs/ and manifests/. */
+int store_open(const char *root, struct store **ret, struct err *err);
+void store_close(struct store *s);
+const char *store_root(const struct store *s);
+
+/* ---- blobs ---- */
+/* Path of a blob; digest must be checked (digest_parse). */
+void store_blob_path(const struct store *s, const char *digest, char *ret, size_t size);
+/* 0 and the size, or -ENOENT naming the digest. */
+int store_blob_stat(const struct store *s, const char *digest, uint64_t *ret_size, struct err *err);
+/* Read-only descriptor, O_NOFOLLOW | O_CLOEXEC; -ENOENT "blob <digest> is missing ...". */
+int store_blob_open(const struct store *s, const char *digest, struct err *err);
+/* Whole small blob, NUL-terminated, at most max bytes; the caller frees. */
+int store_blob_read(const struct store *s, const char *digest, size_t max,
+		    char **ret, size_t *ret_len, struct err *err);
+
+struct blob_writer;                     /* one blob being written and hashed */
+int blob_writer_begin(struct store *s, struct blob_writer **ret, struct err *err);
+int blob_writer_write(struct blob_writer *w, const void *data, size_t len, struct err *err);
+/* Finishes: *ret_new false when a blob of that content was there already. Frees w, also on error. */
+int blob_writer_commit(struct blob_writer *w, char ret_digest[DIGEST_SIZE], bool *ret_new, struct err *err);
+void blob_writer_abort(struct blob_writer *w);  /* NULL is fine; the temporary file is removed */
+/* All three at once for small content. ret_new may be NULL. */
+int store_blob_add(struct store *s, const void *data, size_t len, char ret_digest[DIGEST_SIZE],
+		   bool *ret_new, struct err *err);
+
+/* ---- tags ---- */
+/*
+ * Maps a name onto existing spelling: exact match, else the single case-insensitive
+ * match, else the longest matching prefix's spelling (store.md section 3).
+ */
+int store_resolve(struct store *s, const struct model_name *name, struct model_name *ret, struct err *err);
+/* Reads the tag (v2, else legacy). -ENOENT "model '<short>' not found", -EBADMSG when damaged. */
+int store_read(struct store *s, const struct model_name *name, struct manifest **ret, struct err *err);
+/* Writes manifest blob, v2 link and legacy file (store.md section 9). */
+int store_write(struct store *s, const struct model_name *name, const void *bytes, size_t len, struct err *err);
+/* Removes the tag everywhere, then blobs that no readable manifest uses (none are freed while one is unreadable). */
+int store_delete(struct store *s, const struct model_name *name, struct err *err);
+int store_copy(struct store *s, const struct model_name *from, const struct model_name *to, struct err *err);
+
+struct store_entry {
+	struct model_name name;
+	struct manifest *manifest;
+};
+/* All readable tags, newest mtime (whole seconds) first, ties by name; broken ones are logged at debug and skipped. */
+int store_list(struct store *s, struct store_entry **ret, size_t *ret_n, struct err *err);
+void store_list_free(struct store_entry *entries, size_t n);
+/* Frees blobs of old that nothing uses any more; used when a tag was replaced. */
+int store_release(struct store *s, const struct manifest *old, struct err *err);
+/* Start-up sweep: unreferenced blobs and partials older than an hour, empty folders. */
+int store_prune(struct store *s, struct err *err);
+
+#endif

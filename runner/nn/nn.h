@@ -1,0 +1,30 @@
+#ifndef EASEL_RUNNER_NN_NN_H
+#define EASEL_RUNNER_NN_NN_H
+
+#include "runner/ops/op.h"
+
+/* Blocks made of ops. */
+
+struct linear {
+	struct weight weight;                   /* [out, in] */
+	struct weight bias;                     /* [out] or rank 0 */
+};
+T nn_linear(struct graph *g, const struct linear *l, T x);
+
+struct swiglu {                                 /* down(silu(gate x) * (up x)) */
+	struct linear gate, up, down;
+};
+T nn_swiglu(struct graph *g, const struct swiglu *m, T x);
+
+struct attention {
+	struct linear q, k, v, out;
+	struct weight norm_q, norm_k;           /* [head_dim], per head, before the rotation */
+	uint32_t n_heads, n_kv_heads, head_dim;
+	float eps;
+	enum rope_layout layout;
+	bool causal;
+};
+/* x [n, dim], rope [n, head_dim] as op_rope() wants it. */
+T nn_attention(struct graph *g, const struct attention *a, T x, T rope);
+
+#endif

@@ -1,0 +1,50 @@
+#ifndef EASEL_RUNNER_PIPELINE_H
+#define EASEL_RUNNER_PIPELINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/manifest.h"
+#include "common/store.h"
+#include "runner/vk/vk.h"
+
+/* Prompt -> picture for one loaded model. All calls from the GPU thread. */
+struct pipeline;
+
+struct pipeline_defaults {
+	uint32_t width, height, steps;
+	double guidance;
+};
+struct pipeline_request {
+	const char *prompt;                     /* UTF-8 */
+	const char *negative;                   /* NULL: "" when guidance is on */
+	uint32_t width, height, steps;
+	uint64_t seed;
+	double guidance, cfg_normalization, cfg_truncation;
+};
+struct pipeline_hooks {
+	void *context;
+	bool (*cancelled)(void *context);       /* asked between slices of work; any thread may set it */
+	void (*progress)(void *context, const char *phase, uint32_t step, uint32_t total);
+	/* Tests only, may be NULL: every named intermediate as dense floats. */
+	void (*tap)(void *context, const char *name, const float *data, size_t n);
+};
+
+/* Loads; progress gets bytes. -EINVAL for a model that is wrong, with everything that is wrong. */
+int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m,
+		  void (*progress)(void *context, uint64_t completed, uint64_t total), void *context,
+		  struct pipeline **ret, struct err *err);
+void pipeline_close(struct pipeline **p);
+const struct pipeline_defaults *pipeline_defaults(const struct pipeline *p);
+uint64_t pipeline_weight_bytes(const struct pipeline *p);
+uint64_t pipeline_workspace_bytes(const struct pipeline *p);   /* arena so far, or for the default size */
+/*
+ * Draws; the PNG is appended to png. -EINVAL for a request the model cannot draw (texts
+ * say what it can), -ECANCELED, -ENOMEM, -EDOM when the numbers are not finite, -EIO.
+ */
+int pipeline_generate(struct pipeline *p, const struct pipeline_request *r, const struct pipeline_hooks *hooks,
+		      struct buf *png, struct err *err);
+
+#endif

@@ -1,0 +1,28 @@
+#ifndef EASEL_RUNNER_TEXT_ENCODER_TEXT_ENCODER_H
+#define EASEL_RUNNER_TEXT_ENCODER_TEXT_ENCODER_H
+
+#include <jansson.h>
+
+#include "runner/graph/graph.h"
+#include "runner/weights.h"
+
+/* Token ids -> hidden states. One constant per kind of encoder. */
+struct text_encoder_class {
+	/* Reads text_encoder/config.json; errors name the key. */
+	int (*create)(const json_t *config, void **ret, struct err *err);
+	void (*free)(void *self);
+	void (*bind)(void *self, struct weights *w);    /* claims its tensors */
+	uint32_t (*width)(const void *self);            /* columns of the result */
+	uint32_t (*vocab)(const void *self);            /* ids must be below */
+	/*
+	 * Adds to g the computation for n ids: *ret_embeds is the input that embed() fills,
+	 * the result [n, width] is what the family's transformer is fed (its layer choice
+	 * is inside, e.g. the last but one layer without the final norm).
+	 */
+	T (*build)(const void *self, struct graph *g, uint32_t n, T *ret_embeds, T *ret_rope);
+	/* Fills the two inputs of build(): embeddings gathered on the host, rotary table. */
+	void (*feed)(const void *self, struct graph *g, T embeds, T rope, const uint32_t *ids, uint32_t n);
+};
+extern const struct text_encoder_class qwen3;
+
+#endif
