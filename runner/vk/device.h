@@ -1,0 +1,33 @@
+#ifndef EASEL_RUNNER_VK_DEVICE_H
+#define EASEL_RUNNER_VK_DEVICE_H
+
+#include <vulkan/vulkan.h>
+
+#include "runner/vk/instance.h"
+#include "runner/vk/pipeline.h"
+#include "runner/vk/probe.h"
+#include "runner/vk/upload.h"
+
+/* The insides of struct vk, for the files of this folder. */
+struct vk {
+	struct instance instance;
+	struct probe probe;
+	VkDevice device;
+	VkQueue queue;
+	VkCommandPool pool;
+	VkFence fence;                          /* of the one submit in flight */
+	VkPhysicalDeviceMemoryProperties memory;
+	struct pipelines pipelines;
+	struct upload upload;
+	PFN_vkCmdPushDescriptorSetKHR push_descriptors;
+	PFN_vkGetMemoryHostPointerPropertiesEXT host_pointer_properties;        /* NULL: cannot import */
+};
+
+struct vk_buffer {
+	VkBuffer handle;
+	VkDeviceMemory memory;
+	void *map;                              /* NULL when not mapped */
+	uint64_t size;
+};
+
+#endif
