@@ -1,0 +1,20 @@
+#ifndef EASEL_RUNNER_IMPORT_CONFIG_H
+#define EASEL_RUNNER_IMPORT_CONFIG_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "common/manifest.h"
+#include "runner/import/plan.h"
+
+/* The two descriptions that the importer writes itself; text is the caller's to free. */
+
+/* Config blob of a model made from a folder. NULL without memory. */
+char *config_of_folder(const char *class_name, const char *requires, size_t *ret_len);
+/* Config blob of a model made from another: that one's, with its own layer list. */
+char *config_of_model(const json_t *base, const char *requires, const struct manifest *m,
+		      size_t *ret_len);
+/* model_index.json with architecture, parameter count and stored type filled in. */
+char *config_model_index(const struct plan *p, size_t *ret_len);
+
+#endif

@@ -1,0 +1,146 @@
+/*
+ * A diffusers folder becomes a model: plan, check, write. Runs on the importer's one
+ * thread and blocks on the disk.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runner/family.h"
+#include "runner/import/check.h"
+#include "runner/import/config.h"
+#include "runner/import/folder.h"
+#include "runner/import/modelfile.h"
+#include "runner/import/output.h"
+#include "runner/import/plan.h"
+#include "runner/import/tensors.h"
+
+static int write_text(struct output *o, const char *name, const void *bytes, size_t len,
+		      struct err *err)
+{
+	if (output_cancelled(o))
+		return err_set(err, -ECANCELED, "the import was cancelled");
+	output_status(o, "importing config %s", name);
+	return output_add(o, MEDIA_JSON, name, bytes, len, err);
+}
+
+static int write_texts(struct output *o, const struct plan *p, struct err *err)
+{
+	size_t len;
+	char *index = config_model_index(p, &len);
+	int r;
+
+	if (!index)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = write_text(o, "model_index.json", index, len, err);
+	free(index);
+	for (size_t i = 0; r == 0 && i < p->n_texts; i++)
+		r = write_text(o, p->texts[i].name, p->texts[i].bytes, p->texts[i].len, err);
+	return r;
+}
+
+/* The source's own licenses count when the request brings none. */
+static int write_licenses(struct output *o, const struct plan *p, const struct msg_import *request,
+			  struct err *err)
+{
+	int r = 0;
+
+	if (json_array_size(request->licenses) > 0)
+		return 0;
+	for (size_t i = 0; r == 0 && i < p->n_licenses; i++)
+		r = output_add(o, MEDIA_LICENSE, NULL, p->licenses[i].bytes, p->licenses[i].len, err);
+	return r;
+}
+
+static int write_layers(struct output *o, const struct plan *p, const struct msg_import *request,
+			const struct options *options, struct err *err)
+{
+	int r = tensors_write(o, p, err);
+
+	if (r == 0)
+		r = write_texts(o, p, err);
+	if (r == 0)
+		r = write_licenses(o, p, request, err);
+	if (r == 0)
+		r = modelfile_write(o, request, options->parameters, err);
+	return r;
+}
+
+static int write_tag(struct output *o, const struct plan *p, const struct msg_import *request,
+		     const struct options *options, struct import_result *ret, struct err *err)
+{
+	size_t len;
+	char *config;
+	int r;
+
+	if (output_cancelled(o))
+		return err_set(err, -ECANCELED, "the import was cancelled");
+	config = config_of_folder(family_class_name(p->model_index), request->requires, &len);
+	if (!config)
+		return err_set(err, -ENOMEM, "out of memory");
+	output_status(o, "writing manifest for %s", options->short_name);
+	r = output_write(o, options, config, len, ret, err);
+	free(config);
+	if (r == 0)
+		output_status(o, "successfully imported %s with %llu layers", options->short_name,
+			      (unsigned long long)ret->layers);
+	return r;
+}
+
+static int write_model(struct store *s, const struct plan *p, const struct msg_import *request,
+		       const struct options *options, const struct import_hooks *hooks,
+		       struct import_result *ret, struct err *err)
+{
+	struct output o;
+	int r = output_init(&o, s, hooks, err);
+
+	if (r < 0)
+		return r;
+	output_status(&o, "importing image generation model");
+	r = write_layers(&o, p, request, options, err);
+	if (r == 0)
+		r = write_tag(&o, p, request, options, ret, err);
+	/* After a cancel the finished blobs stay: the next try finds them. */
+	if (r < 0 && r != -ECANCELED)
+		output_discard(&o);
+	output_finish(&o);
+	return r;
+}
+
+/* Everything about the source that can be wrong is found here. */
+static int make_plan(const char *directory, struct plan **ret, struct err *err)
+{
+	struct source *s;
+	int r = source_open(directory, &s, err);
+
+	if (r < 0)
+		return r;
+	r = plan_create(s, ret, err);
+	source_close(s);
+	if (r < 0)
+		return r == -ENOENT ? -EINVAL : r;
+	r = check_model(*ret, err);
+	if (r < 0)
+		plan_free(*ret);
+	return r;
+}
+
+int folder_import(const struct msg_import *request, const struct options *options,
+		  const struct import_hooks *hooks, struct import_result *ret, struct err *err)
+{
+	struct store *s = NULL;
+	struct plan *p;
+	int r = make_plan(request->directory, &p, err);
+
+	if (r < 0)
+		return r;
+	r = store_open(request->root, &s, err);
+	if (r == 0)
+		r = check_space(p, s, err);
+	if (r == 0)
+		r = write_model(s, p, request, options, hooks, ret, err);
+	if (s)
+		store_close(s);
+	plan_free(p);
+	return r;
+}

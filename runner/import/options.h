@@ -1,0 +1,21 @@
+#ifndef EASEL_RUNNER_IMPORT_OPTIONS_H
+#define EASEL_RUNNER_IMPORT_OPTIONS_H
+
+#include <jansson.h>
+
+#include "common/err.h"
+#include "common/name.h"
+#include "common/proto.h"
+
+/* The checked part of a request that does not depend on the source. */
+struct options {
+	struct model_name name;                 /* of the new model */
+	char short_name[NAME_TEXT_SIZE];
+	json_t *parameters;                     /* object of those that requests use, may be empty */
+};
+
+/* -EINVAL with the text for the user; looks at no file. */
+int options_read(const struct msg_import *request, struct options *ret, struct err *err);
+void options_finish(struct options *o);
+
+#endif
