@@ -18,6 +18,7 @@ int bpe_create(const char *tokenizer_json, size_t tokenizer_len, const char *voc
 	       const char *merges, size_t merges_len, const char *config, size_t config_len,
 	       struct bpe **ret, struct err *err);
 void bpe_free(struct bpe *b);
+uint32_t bpe_max_id(const struct bpe *b);       /* of all tokens */
 /*
  * Valid UTF-8 -> at most max ids (the rest is cut; work stops soon after, also for a
  * prompt of megabytes). Returns the count, or a negative code.
