@@ -1,128 +1,134 @@
 /*
- * The messages between gateway and runner: field tables, encode, decode.
- * Owns nothing; any thread.
+ * Messages between gateway and runner: the field tables, and the checks that both
+ * sides make on every message they receive. Any thread.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/buf.h"
 #include "common/frame.h"
 #include "common/limits.h"
+#include "common/name.h"
 #include "common/proto.h"
 
-#define M(type_, member_, kind_, ...) FIELD(struct msg_##type_, member_, kind_, __VA_ARGS__)
-#define SIDE .min = LIMIT_SIDE_MIN, .max = LIMIT_SIDE
-#define STEPS .min = 0, .max = LIMIT_STEPS
-#define NEEDED .required = true
-enum { TEXT = 4096 };
+#define MAX_TEXT 4096                           /* bytes of names, paths and sentences */
+#define MAX_SYSTEM (16u << 20)                  /* bytes of a template or system text */
 
 static const struct field hello_fields[] = {
-	M(hello, version, U32, NEEDED),
-	M(hello, device, STR, .max = TEXT),
-	M(hello, device_type, STR, .max = TEXT),
-	M(hello, driver, STR, .max = TEXT),
-	M(hello, memory_total, U64),
-	M(hello, memory_available, U64),
+	FIELD(struct msg_hello, version, U32, .required = true),
+	FIELD(struct msg_hello, device, STR, .max = MAX_TEXT),
+	FIELD(struct msg_hello, device_type, STR, .max = MAX_TEXT),
+	FIELD(struct msg_hello, driver, STR, .max = MAX_TEXT),
+	FIELD(struct msg_hello, memory_total, U64, .required = true),
+	FIELD(struct msg_hello, memory_available, U64, .required = true),
 	{ 0 }
 };
 static const struct field load_fields[] = {
-	M(load, model, STR, NEEDED, .max = TEXT),
-	M(load, root, STR, NEEDED, .max = TEXT),
-	M(load, manifest, JSON, NEEDED),
+	FIELD(struct msg_load, model, STR, .required = true, .max = NAME_TEXT_SIZE),
+	FIELD(struct msg_load, root, STR, .required = true, .max = MAX_TEXT),
+	FIELD(struct msg_load, manifest, JSON, .required = true),
 	{ 0 }
 };
 static const struct field loading_fields[] = {
-	M(loading, completed, U64, NEEDED),
-	M(loading, total, U64, NEEDED),
+	FIELD(struct msg_loading, completed, U64, .required = true),
+	FIELD(struct msg_loading, total, U64, .required = true),
 	{ 0 }
 };
 static const struct field ready_fields[] = {
-	M(ready, weights, U64, NEEDED),
-	M(ready, vram, U64, NEEDED),
-	M(ready, workspace, U64, NEEDED),
-	M(ready, width, U32, NEEDED, SIDE),
-	M(ready, height, U32, NEEDED, SIDE),
-	M(ready, steps, U32, NEEDED, .min = 1, .max = LIMIT_STEPS),
-	M(ready, guidance, F64, NEEDED, .min = 0, .max = LIMIT_GUIDANCE),
+	FIELD(struct msg_ready, weights, U64, .required = true),
+	FIELD(struct msg_ready, vram, U64, .required = true),
+	FIELD(struct msg_ready, workspace, U64, .required = true),
+	FIELD(struct msg_ready, width, U32, .required = true, .min = LIMIT_SIDE_MIN, .max = LIMIT_SIDE),
+	FIELD(struct msg_ready, height, U32, .required = true, .min = LIMIT_SIDE_MIN, .max = LIMIT_SIDE),
+	FIELD(struct msg_ready, steps, U32, .required = true, .min = 1, .max = LIMIT_STEPS),
+	FIELD(struct msg_ready, guidance, F64, .required = true, .max = LIMIT_GUIDANCE),
 	{ 0 }
 };
 static const struct field generate_fields[] = {
-	M(generate, job, U64, NEEDED),
-	M(generate, prompt, STR, NEEDED, .max = LIMIT_PROMPT),
-	M(generate, negative, STR, .max = LIMIT_PROMPT),
-	M(generate, width, U32, NEEDED, SIDE),
-	M(generate, height, U32, NEEDED, SIDE),
-	M(generate, steps, U32, NEEDED, .min = 1, .max = LIMIT_STEPS),
-	M(generate, seed, U64, NEEDED),
-	M(generate, guidance, F64, .min = 0, .max = LIMIT_GUIDANCE),
-	M(generate, cfg_normalization, F64, .min = 0, .max = LIMIT_GUIDANCE),
-	M(generate, cfg_truncation, F64, .min = 0, .max = 1),
+	FIELD(struct msg_generate, job, U64, .required = true, .min = 1, .max = 0x1p64),
+	FIELD(struct msg_generate, prompt, STR, .required = true, .max = LIMIT_PROMPT),
+	FIELD(struct msg_generate, negative, STR, .max = LIMIT_PROMPT),
+	FIELD(struct msg_generate, width, U32, .required = true, .min = LIMIT_SIDE_MIN, .max = LIMIT_SIDE),
+	FIELD(struct msg_generate, height, U32, .required = true, .min = LIMIT_SIDE_MIN, .max = LIMIT_SIDE),
+	FIELD(struct msg_generate, steps, U32, .required = true, .min = 1, .max = LIMIT_STEPS),
+	FIELD(struct msg_generate, seed, U64, .required = true),
+	FIELD(struct msg_generate, guidance, F64, .required = true, .max = LIMIT_GUIDANCE),
+	FIELD(struct msg_generate, cfg_normalization, F64, .required = true, .max = LIMIT_GUIDANCE),
+	FIELD(struct msg_generate, cfg_truncation, F64, .required = true, .max = LIMIT_GUIDANCE),
 	{ 0 }
 };
 static const struct field progress_fields[] = {
-	M(progress, job, U64, NEEDED),
-	M(progress, phase, STR, NEEDED, .max = TEXT),
-	M(progress, step, U32, NEEDED, STEPS),
-	M(progress, total, U32, NEEDED, STEPS),
+	FIELD(struct msg_progress, job, U64, .required = true, .min = 1, .max = 0x1p64),
+	FIELD(struct msg_progress, phase, STR, .required = true, .max = MAX_TEXT),
+	FIELD(struct msg_progress, step, U32, .required = true, .max = LIMIT_STEPS),
+	FIELD(struct msg_progress, total, U32, .required = true, .max = LIMIT_STEPS),
 	{ 0 }
 };
 static const struct field image_fields[] = {
-	M(image, job, U64, NEEDED),
-	M(image, bytes, U64, NEEDED, .min = 1, .max = LIMIT_IMAGE),
-	M(image, width, U32, NEEDED, SIDE),
-	M(image, height, U32, NEEDED, SIDE),
-	M(image, seed, U64, NEEDED),
+	FIELD(struct msg_image, job, U64, .required = true, .min = 1, .max = 0x1p64),
+	FIELD(struct msg_image, bytes, U64, .required = true, .min = 1, .max = LIMIT_IMAGE),
+	FIELD(struct msg_image, width, U32, .required = true, .min = 1, .max = LIMIT_SIDE),
+	FIELD(struct msg_image, height, U32, .required = true, .min = 1, .max = LIMIT_SIDE),
+	FIELD(struct msg_image, seed, U64, .required = true),
 	{ 0 }
 };
 static const struct field failed_fields[] = {
-	M(failed, job, U64),
-	M(failed, code, STR, NEEDED, .max = TEXT),
-	M(failed, text, STR, NEEDED, .max = 16 * TEXT),
+	FIELD(struct msg_failed, job, U64, .required = true),
+	FIELD(struct msg_failed, code, STR, .required = true, .max = MAX_TEXT),
+	FIELD(struct msg_failed, text, STR, .required = true, .max = MAX_TEXT),
 	{ 0 }
 };
 static const struct field cancel_fields[] = {
-	M(cancel, job, U64, NEEDED),
+	FIELD(struct msg_cancel, job, U64, .required = true, .min = 1, .max = 0x1p64),
 	{ 0 }
 };
 static const struct field import_fields[] = {
-	M(import, root, STR, NEEDED, .max = TEXT),
-	M(import, model, STR, NEEDED, .max = TEXT),
-	M(import, directory, STR, .max = TEXT),
-	M(import, from, STR, .max = TEXT),
-	M(import, quantize, STR, .max = TEXT),
-	M(import, parameters, JSON),
-	M(import, licenses, JSON),
-	M(import, system, STR),
-	M(import, template, STR),
-	M(import, requires, STR, .max = TEXT),
+	FIELD(struct msg_import, root, STR, .required = true, .max = MAX_TEXT),
+	FIELD(struct msg_import, model, STR, .required = true, .max = NAME_TEXT_SIZE),
+	FIELD(struct msg_import, directory, STR, .max = MAX_TEXT),
+	FIELD(struct msg_import, from, STR, .max = NAME_TEXT_SIZE),
+	FIELD(struct msg_import, quantize, STR, .max = MAX_TEXT),
+	FIELD(struct msg_import, parameters, JSON),
+	FIELD(struct msg_import, licenses, JSON),
+	FIELD(struct msg_import, system, STR, .max = MAX_SYSTEM),
+	FIELD(struct msg_import, template, STR, .max = MAX_SYSTEM),
+	FIELD(struct msg_import, requires, STR, .max = MAX_TEXT),
 	{ 0 }
 };
 static const struct field status_fields[] = {
-	M(status, status, STR, NEEDED, .max = 16 * TEXT),
-	M(status, digest, STR, .max = TEXT),
-	M(status, total, U64),
-	M(status, completed, U64),
+	FIELD(struct msg_status, status, STR, .required = true, .max = MAX_TEXT),
+	FIELD(struct msg_status, digest, STR, .max = MAX_TEXT),
+	FIELD(struct msg_status, total, U64, .required = true),
+	FIELD(struct msg_status, completed, U64, .required = true),
 	{ 0 }
 };
 static const struct field imported_fields[] = {
-	M(imported, digest, STR, NEEDED, .max = TEXT),
-	M(imported, layers, U64, NEEDED),
+	FIELD(struct msg_imported, digest, STR, .required = true, .max = MAX_TEXT),
+	FIELD(struct msg_imported, layers, U64, .required = true),
 	{ 0 }
 };
 
-/* The words of proto.def. */
+/* The short words of proto.def. */
 enum {
-	RUNNER = PROTO_RUNNER, GATEWAY = PROTO_GATEWAY,
-	STARTING = PROTO_STARTING, STARTED = PROTO_STARTED, STATE_LOADING = PROTO_STATE_LOADING,
-	IDLE = PROTO_IDLE, BUSY = PROTO_BUSY, IMPORTING = PROTO_IMPORTING,
+	STARTING = PROTO_STARTING,
+	STARTED = PROTO_STARTED,
+	STATE_LOADING = PROTO_STATE_LOADING,
+	IDLE = PROTO_IDLE,
+	BUSY = PROTO_BUSY,
+	IMPORTING = PROTO_IMPORTING,
+	GATEWAY = PROTO_GATEWAY,
+	RUNNER = PROTO_RUNNER,
 };
 
 static const struct msg_row {
 	const char *name;
-	unsigned sender, states;
 	const struct field *fields;
-} rows[MSG_COUNT] = {
-#define MSG(id, name, from, when) [MSG_##id] = { #name, from, when, name##_fields },
+	enum proto_side sender;
+	unsigned states;
+} rows[] = {
+#define MSG(id, name, from, when) \
+	[MSG_##id] = { #name, name##_fields, (enum proto_side)(from), (when) },
 #include "common/proto.def"
 #undef MSG
 };
@@ -132,73 +138,85 @@ const char *msg_name(enum msg_type type)
 	return type > MSG_NONE && type < MSG_COUNT ? rows[type].name : "none";
 }
 
-static enum msg_type type_of(const json_t *object)
+static enum msg_type find_type(const json_t *object)
 {
 	const char *name = json_string_value(json_object_get(object, "type"));
 
-	for (unsigned i = MSG_NONE + 1; name && i < MSG_COUNT; i++)
-		if (!strcmp(rows[i].name, name))
-			return (enum msg_type)i;
+	for (int type = MSG_NONE + 1; name && type < MSG_COUNT; type++)
+		if (!strcmp(rows[type].name, name))
+			return (enum msg_type)type;
 	return MSG_NONE;
 }
 
-/* Nothing else of a hello is looked at before the version is known to be ours. */
+/* Before anything else of a hello: other versions may have other fields. */
 static int check_version(const json_t *object, struct err *err)
 {
 	const json_t *version = json_object_get(object, "version");
 
-	if (!json_is_integer(version) || json_integer_value(version) != PROTO_VERSION)
-		return err_set(err, -EBADMSG,
-			       "runner speaks protocol version %lld, this gateway %u: install both from one release",
-			       (long long)json_integer_value(version), PROTO_VERSION);
+	if (!json_is_integer(version))
+		return err_set(err, -EBADMSG, "the runner does not say its protocol version");
+	if (json_integer_value(version) != PROTO_VERSION)
+		return err_set(err, -EBADMSG, "the runner speaks protocol version %" JSON_INTEGER_FORMAT
+			       ", this program %u: install both from one build",
+			       json_integer_value(version), PROTO_VERSION);
 	return 0;
 }
 
-static int check_legal(const struct msg_row *row, enum proto_side sender, unsigned state, struct err *err)
+static int check_sizes(const struct msg_generate *m, struct err *err)
 {
-	if (row->sender != sender)
-		return err_set(err, -EBADMSG, "message %s comes from the wrong side", row->name);
-	if (!(row->states & state))
-		return err_set(err, -EBADMSG, "message %s is not legal now", row->name);
+	if (m->width % LIMIT_SIDE_MULTIPLE || m->height % LIMIT_SIDE_MULTIPLE)
+		return err_set(err, -EBADMSG, "%ux%u: not multiples of %u", m->width, m->height,
+			       LIMIT_SIDE_MULTIPLE);
 	return 0;
 }
 
-static int decode(json_t *object, enum proto_side sender, unsigned state, struct msg *ret, struct err *err)
+static int check_legal(enum msg_type type, enum proto_side sender, unsigned state, struct err *err)
 {
-	enum msg_type type = type_of(object);
-	const struct msg_row *row = &rows[type];
-	int r;
-
 	if (type == MSG_NONE)
 		return err_set(err, -EBADMSG, "message of unknown type");
-	r = check_legal(row, sender, state, err);
-	if (r == 0 && type == MSG_HELLO)
-		r = check_version(object, err);
+	if (rows[type].sender != sender)
+		return err_set(err, -EBADMSG, "message '%s' is not for the %s to send", rows[type].name,
+			       sender == PROTO_RUNNER ? "runner" : "gateway");
+	if (!(rows[type].states & state))
+		return err_set(err, -EBADMSG, "message '%s' is not legal in state %u", rows[type].name,
+			       state);
+	return 0;
+}
+
+static int decode_fields(json_t *object, struct msg *m, struct err *err)
+{
+	const struct field *fields = rows[m->type].fields;
+	int r = m->type == MSG_HELLO ? check_version(object, err) : 0;
+
 	if (r < 0)
 		return r;
 	json_object_del(object, "type");
-	/* The union's members all start at its address. */
-	if (fields_read(row->fields, object, FIELDS_STRICT, &ret->hello, NULL, err) < 0) {
-		err_prefix(err, "message %s", row->name);
-		return -EBADMSG;
-	}
-	ret->type = type;
-	return 0;
+	r = fields_read(fields, object, FIELDS_STRICT, &m->hello, NULL, err);
+	if (!r && m->type == MSG_GENERATE)
+		r = check_sizes(&m->generate, err);
+	if (!r)
+		return 0;
+	msg_clear(m);
+	return err_set(err, -EBADMSG, "message '%s': %s", rows[m->type].name, err ? err->text : "");
 }
 
 int msg_decode(const char *json, size_t len, enum proto_side sender, unsigned state,
 	       struct msg *ret, struct err *err)
 {
-	json_t *object = json_parse(json, len, false, err);
+	struct err cause = { 0 };
+	struct msg m = { 0 };
+	json_t *object = json_parse(json, len, false, &cause);
 	int r;
 
-	*ret = (struct msg){ .type = MSG_NONE };
-	if (!object) {
-		err_prefix(err, "message");
-		return -EBADMSG;
-	}
-	r = decode(object, sender, state, ret, err);
+	if (!object)
+		return err_set(err, -EBADMSG, "message that is no JSON: %s", cause.text);
+	m.type = find_type(object);
+	r = check_legal(m.type, sender, state, err);
+	if (!r)
+		r = decode_fields(object, &m, err);
 	json_decref(object);
+	if (!r)
+		*ret = m;
 	return r;
 }
 
@@ -206,37 +224,47 @@ void msg_clear(struct msg *m)
 {
 	if (m->type > MSG_NONE && m->type < MSG_COUNT)
 		fields_clear(rows[m->type].fields, &m->hello);
-	m->type = MSG_NONE;
 }
 
-static char *framed(const char *text, size_t len, size_t *ret_len)
+static int append_json(const char *data, size_t len, void *buf)
 {
-	char *out;
+	buf_append(buf, data, len);
+	return buf_failed(buf) ? -1 : 0;
+}
 
-	if (len > LIMIT_FRAME)
-		return NULL;
-	out = malloc(FRAME_HEADER + len);
-	if (!out)
-		return NULL;
-	frame_header(FRAME_JSON, (uint32_t)len, (unsigned char *)out);
-	memcpy(out + FRAME_HEADER, text, len);
-	*ret_len = FRAME_HEADER + len;
-	return out;
+/* {"type": ..., the fields}; NULL without memory. */
+static json_t *to_json(const struct msg *m)
+{
+	json_t *fields = fields_write(rows[m->type].fields, &m->hello);
+	json_t *object = json_pack("{s:s}", "type", rows[m->type].name);
+
+	if (!fields || !object || json_object_update(object, fields) < 0) {
+		json_decref(object);
+		object = NULL;
+	}
+	json_decref(fields);
+	return object;
 }
 
 char *msg_encode(const struct msg *m, size_t *ret_len)
 {
+	unsigned char header[FRAME_HEADER] = { 0 };
+	struct buf frame = BUF_INIT(FRAME_HEADER + (size_t)LIMIT_FRAME);
 	json_t *object;
-	char *text = NULL, *out = NULL;
+	int r = -1;
 
 	if (m->type <= MSG_NONE || m->type >= MSG_COUNT)
 		return NULL;
-	object = fields_write(rows[m->type].fields, &m->hello);
-	if (object && json_object_set_new(object, "type", json_string(rows[m->type].name)) == 0)
-		text = json_dumps(object, JSON_COMPACT);
-	if (text)
-		out = framed(text, strlen(text), ret_len);
-	free(text);
+	object = to_json(m);
+	buf_append(&frame, header, sizeof(header));
+	if (object)
+		r = json_dump_callback(object, append_json, &frame, JSON_COMPACT);
 	json_decref(object);
-	return out;
+	if (r < 0 || buf_failed(&frame)) {
+		buf_finish(&frame);
+		return NULL;
+	}
+	frame_header(FRAME_JSON, (uint32_t)(frame.len - FRAME_HEADER), header);
+	memcpy(frame.data, header, sizeof(header));
+	return buf_take(&frame, ret_len);
 }

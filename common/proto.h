@@ -124,4 +124,8 @@ void msg_clear(struct msg *m);
 /* A whole frame (header and JSON), the caller's to free; NULL without memory. */
 char *msg_encode(const struct msg *m, size_t *ret_len);
 
+/* msg_failed.code for an error code, and back: one of the codes of err.h; -EIO for "internal". */
+const char *msg_failed_name(int code);
+int msg_failed_code(const char *name);
+
 #endif
