@@ -1,0 +1,120 @@
+/*
+ * Building, running, reading and writing a graph, and the arena that graphs share.
+ * GPU thread.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "runner/graph/nodes.h"
+
+/* The error that the graph keeps, also for err == NULL. */
+static int sticky(const struct graph *g, struct err *err)
+{
+	return err_set(err, g->err.code, "%s", g->err.text);
+}
+
+int graph_plan(struct graph *g, uint64_t *ret_bytes, struct err *err)
+{
+	if (graph_place(g) < 0)
+		return sticky(g, err);
+	*ret_bytes = g->arena_bytes;
+	return 0;
+}
+
+void arena_finish(struct vk *vk, struct arena *a)
+{
+	vk_buffer_destroy(vk, &a->buffer);
+	a->size = 0;
+	a->generation++;
+}
+
+static int arena_reserve(struct vk *vk, struct arena *a, uint64_t bytes, struct err *err)
+{
+	const uint64_t most = vk_limits(vk)->arena_size;
+	int r;
+
+	if (bytes <= a->size)
+		return 0;
+	if (bytes > most)
+		return err_set(err, -ENOMEM, "this picture needs %" PRIu64 " bytes of workspace on %s, which has room "
+			       "for %" PRIu64 ": choose a smaller size", bytes, vk_info(vk)->name, most);
+	arena_finish(vk, a);
+	r = vk_buffer_create(vk, VK_DEVICE, bytes, &a->buffer, err);
+	if (r < 0)
+		return err_prefix(err, "workspace");
+	a->size = bytes;
+	return 0;
+}
+
+static int host_reserve(struct graph *g, struct err *err)
+{
+	if (g->host && vk_buffer_size(g->host) >= g->host_bytes)
+		return 0;
+	vk_buffer_destroy(g->vk, &g->host);
+	return g->host_bytes ? vk_buffer_create(g->vk, VK_HOST, g->host_bytes, &g->host, err) : 0;
+}
+
+int graph_build(struct graph *g, struct arena *arena, struct err *err)
+{
+	int r;
+
+	graph_drop_slices(g);
+	if (graph_place(g) < 0)
+		return sticky(g, err);
+	if ((r = arena_reserve(g->vk, arena, g->arena_bytes, err)) < 0 ||
+	    (r = host_reserve(g, err)) < 0 ||
+	    (r = graph_record(g, arena, err)) < 0) {
+		graph_drop_slices(g);
+		return r;
+	}
+	g->generation = arena->generation;
+	g->built = true;
+	return 0;
+}
+
+bool graph_stale(const struct graph *g, const struct arena *arena)
+{
+	return !g->built || g->generation != arena->generation;
+}
+
+int graph_run(struct graph *g, graph_cancelled cancelled, void *context, struct err *err)
+{
+	if (!g->built)
+		return err_set(err, -EINVAL, "graph: not built");
+	for (size_t i = 0; i < g->n_slices; i++) {
+		int r;
+
+		if (cancelled && cancelled(context))
+			return err_set(err, -ECANCELED, "cancelled");
+		r = vk_submit(g->vk, g->slices[i], err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static float *host_rows(const struct graph *g, T x)
+{
+	assert(x.id && x.id <= g->n_tensors && g->host && graph_root_of(g, x)->host);
+	return (float *)((unsigned char *)vk_buffer_map(g->host) + graph_offset_of(g, x));
+}
+
+void graph_write(struct graph *g, T x, const float *src)
+{
+	float *to = host_rows(g, x);
+	const uint32_t stride = tensor_stride(x);
+
+	for (uint32_t i = 0; i < x.rows; i++, to += stride, src += x.cols)
+		memcpy(to, src, x.cols * sizeof *to);
+}
+
+void graph_read(struct graph *g, T x, float *dst)
+{
+	const float *from = host_rows(g, x);
+	const uint32_t stride = tensor_stride(x);
+
+	for (uint32_t i = 0; i < x.rows; i++, from += stride, dst += x.cols)
+		memcpy(dst, from, x.cols * sizeof *dst);
+}
