@@ -1,0 +1,406 @@
+/*
+ * The GPU thread and its mailbox: work comes in under a mutex, reports go out through a
+ * queue that an async handle empties on the loop. Everything of Vulkan and the pipeline
+ * is touched by this thread only.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uv.h>
+
+#include "common/limits.h"
+#include "common/log.h"
+#include "common/timefmt.h"
+#include "runner/pipeline.h"
+#include "runner/vk/vk.h"
+#include "runner/worker.h"
+
+#define LOADING_NS 100000000            /* between two loading messages */
+
+struct entry {
+	struct entry *next;
+	struct worker_event event;
+};
+
+struct worker {
+	uv_thread_t thread;
+	uv_async_t async;
+	worker_handler handler;
+	void *context;
+	char *device;
+
+	uv_mutex_t mutex;               /* guards the next five */
+	uv_cond_t wake;
+	struct msg task;                /* MSG_NONE: nothing to do */
+	uint64_t job;                   /* of the picture being drawn; 0: none */
+	bool stopping;
+	struct entry *first, **last;    /* reports on their way to the loop */
+
+	atomic_bool cancelled;          /* asked by the GPU thread between slices */
+
+	/* The GPU thread's own. */
+	struct vk *vk;
+	struct store *store;
+	struct manifest *manifest;
+	struct pipeline *pipeline;
+	int64_t loading_ns;             /* when the last loading message went */
+};
+
+/* ---- reports, GPU thread ---- */
+
+static struct entry *new_entry(enum worker_event_type type)
+{
+	struct entry *e = calloc(1, sizeof *e);
+
+	/* A report that is lost would leave the gateway waiting for ever. */
+	if (!e) {
+		fputs("out of memory\n", stderr);
+		abort();
+	}
+	e->event.type = type;
+	return e;
+}
+
+static char *copy_text(const char *text)
+{
+	char *copy = strdup(text);
+
+	if (!copy) {
+		fputs("out of memory\n", stderr);
+		abort();
+	}
+	return copy;
+}
+
+static void post(struct worker *w, struct entry *e)
+{
+	uv_mutex_lock(&w->mutex);
+	*w->last = e;
+	w->last = &e->next;
+	uv_mutex_unlock(&w->mutex);
+	uv_async_send(&w->async);
+}
+
+static void post_message(struct worker *w, const struct msg *m)
+{
+	struct entry *e = new_entry(WORKER_MESSAGE);
+
+	e->event.msg = *m;
+	post(w, e);
+}
+
+static void post_failed(struct worker *w, uint64_t job, int code, const char *text)
+{
+	post_message(w, &(struct msg){ .type = MSG_FAILED, .failed = {
+		.job = job, .code = copy_text(msg_failed_name(code)), .text = copy_text(text) } });
+}
+
+static void post_hello(struct worker *w)
+{
+	const struct vk_device_info *info = vk_info(w->vk);
+
+	post_message(w, &(struct msg){ .type = MSG_HELLO, .hello = {
+		.version = PROTO_VERSION,
+		.device = copy_text(info->name),
+		.device_type = copy_text(vk_type_name(info->type)),
+		.driver = copy_text(info->driver),
+		.memory_total = info->memory_total,
+		.memory_available = info->memory_available } });
+}
+
+/* ---- load ---- */
+
+static void on_loading(void *context, uint64_t completed, uint64_t total)
+{
+	struct worker *w = context;
+	int64_t now = time_monotonic_ns();
+
+	if (completed < total && now - w->loading_ns < LOADING_NS)
+		return;
+	w->loading_ns = now;
+	post_message(w, &(struct msg){ .type = MSG_LOADING,
+		.loading = { .completed = completed, .total = total } });
+}
+
+/* The manifest came as JSON inside the message; its checks are those of a file. */
+static int read_manifest(const json_t *value, struct manifest **ret, struct err *err)
+{
+	char *text = json_dumps(value, JSON_COMPACT);
+	int r;
+
+	if (!text)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = manifest_parse(text, strlen(text), ret, err);
+	free(text);
+	return r;
+}
+
+static int open_model(struct worker *w, const struct msg_load *load, struct err *err)
+{
+	int r = read_manifest(load->manifest, &w->manifest, err);
+
+	if (r == 0)
+		r = store_open(load->root, &w->store, err);
+	if (r == 0)
+		r = pipeline_open(w->vk, w->store, w->manifest, on_loading, w, &w->pipeline, err);
+	return r;
+}
+
+static void post_ready(struct worker *w)
+{
+	const struct pipeline_defaults *d = pipeline_defaults(w->pipeline);
+	uint64_t weights = pipeline_weight_bytes(w->pipeline);
+	bool software = vk_info(w->vk)->type == VK_SOFTWARE;
+
+	post_message(w, &(struct msg){ .type = MSG_READY, .ready = {
+		.weights = weights,
+		.vram = software ? 0 : weights,
+		.workspace = pipeline_workspace_bytes(w->pipeline),
+		.width = d->width, .height = d->height, .steps = d->steps,
+		.guidance = d->guidance } });
+}
+
+static void load(struct worker *w, const struct msg_load *m)
+{
+	struct err err;
+	int r = open_model(w, m, &err);
+
+	if (r < 0)
+		post_failed(w, 0, r, err.text);
+	else
+		post_ready(w);
+}
+
+/* ---- generate ---- */
+
+static bool is_cancelled(void *context)
+{
+	struct worker *w = context;
+
+	return atomic_load(&w->cancelled);
+}
+
+static void on_progress(void *context, const char *phase, uint32_t step, uint32_t total)
+{
+	struct worker *w = context;
+
+	/* Only this thread changes job while a picture is drawn. */
+	post_message(w, &(struct msg){ .type = MSG_PROGRESS, .progress = {
+		.job = w->job, .phase = copy_text(phase), .step = step, .total = total } });
+}
+
+static void post_image(struct worker *w, const struct msg_generate *g, struct buf *png)
+{
+	struct entry *e = new_entry(WORKER_MESSAGE);
+	size_t len;
+
+	e->event.png = buf_take(png, &len);
+	e->event.msg = (struct msg){ .type = MSG_IMAGE, .image = {
+		.job = g->job, .bytes = len, .width = g->width, .height = g->height,
+		.seed = g->seed } };
+	post(w, e);
+}
+
+/* A cancel that comes from here on is for a picture that is over. */
+static void end_job(struct worker *w)
+{
+	uv_mutex_lock(&w->mutex);
+	w->job = 0;
+	uv_mutex_unlock(&w->mutex);
+}
+
+static void generate(struct worker *w, const struct msg_generate *g)
+{
+	const struct pipeline_request request = {
+		.prompt = g->prompt, .negative = g->negative,
+		.width = g->width, .height = g->height, .steps = g->steps, .seed = g->seed,
+		.guidance = g->guidance, .cfg_normalization = g->cfg_normalization,
+		.cfg_truncation = g->cfg_truncation,
+	};
+	const struct pipeline_hooks hooks = {
+		.context = w, .cancelled = is_cancelled, .progress = on_progress,
+	};
+	struct buf png = BUF_INIT(LIMIT_IMAGE);
+	struct err err;
+	int r = pipeline_generate(w->pipeline, &request, &hooks, &png, &err);
+
+	end_job(w);
+	if (r == 0 && buf_failed(&png))
+		r = err_set(&err, -ENOMEM, "the picture is too large");
+	if (r < 0)
+		post_failed(w, g->job, r, err.text);
+	else
+		post_image(w, g, &png);
+	buf_finish(&png);
+}
+
+/* ---- the thread ---- */
+
+/* Waits for work; false when it is time to end. */
+static bool next_task(struct worker *w, struct msg *ret)
+{
+	bool stopping;
+
+	uv_mutex_lock(&w->mutex);
+	while (w->task.type == MSG_NONE && !w->stopping)
+		uv_cond_wait(&w->wake, &w->mutex);
+	*ret = w->task;
+	w->task = (struct msg){ 0 };
+	stopping = w->stopping;
+	uv_mutex_unlock(&w->mutex);
+	if (stopping)
+		msg_clear(ret);
+	return !stopping;
+}
+
+static void work(struct worker *w)
+{
+	struct msg task;
+
+	while (next_task(w, &task)) {
+		if (task.type == MSG_LOAD)
+			load(w, &task.load);
+		else
+			generate(w, &task.generate);
+		msg_clear(&task);
+	}
+	pipeline_close(&w->pipeline);
+	manifest_free(w->manifest);
+	if (w->store)
+		store_close(w->store);
+}
+
+static void thread_main(void *context)
+{
+	struct worker *w = context;
+	struct err err;
+
+	if (vk_open(w->device, &w->vk, &err) < 0) {
+		struct entry *e = new_entry(WORKER_UNUSABLE);
+
+		memcpy(e->event.text, err.text, sizeof e->event.text);
+		post(w, e);
+	} else {
+		post_hello(w);
+		work(w);
+		vk_close(&w->vk);
+	}
+	post(w, new_entry(WORKER_ENDED));
+}
+
+/* ---- the loop's side ---- */
+
+static void on_async(uv_async_t *async)
+{
+	struct worker *w = async->data;
+	worker_handler handler = w->handler;
+	void *context = w->context;
+	struct entry *e;
+
+	uv_mutex_lock(&w->mutex);
+	e = w->first;
+	w->first = NULL;
+	w->last = &w->first;
+	uv_mutex_unlock(&w->mutex);
+
+	/* The last event frees w, so it is not touched from here on. */
+	while (e) {
+		struct entry *next = e->next;
+
+		handler(context, &e->event);
+		free(e);
+		e = next;
+	}
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct worker *w = handle->data;
+
+	uv_cond_destroy(&w->wake);
+	uv_mutex_destroy(&w->mutex);
+	free(w->device);
+	free(w);
+}
+
+static int start(uv_loop_t *loop, struct worker *w)
+{
+	int r = uv_async_init(loop, &w->async, on_async);
+
+	if (r < 0)
+		return r;
+	w->async.data = w;
+	r = uv_thread_create(&w->thread, thread_main, w);
+	if (r < 0)
+		uv_close((uv_handle_t *)&w->async, NULL);
+	return r;
+}
+
+int worker_create(uv_loop_t *loop, const char *device, worker_handler handler, void *context,
+		  struct worker **ret, struct err *err)
+{
+	struct worker *w = calloc(1, sizeof *w);
+	int r;
+
+	if (!w)
+		return err_set(err, -ENOMEM, "out of memory");
+	*w = (struct worker){ .handler = handler, .context = context, .last = &w->first };
+	w->device = device ? copy_text(device) : NULL;
+	/* Failing here ends the process: nothing is taken apart again. */
+	r = uv_mutex_init(&w->mutex);
+	if (r == 0)
+		r = uv_cond_init(&w->wake);
+	if (r == 0)
+		r = start(loop, w);
+	if (r < 0)
+		return err_set(err, r, "cannot start the GPU thread: %s", uv_strerror(r));
+	*ret = w;
+	return 0;
+}
+
+void worker_give(struct worker *w, struct msg *m)
+{
+	uv_mutex_lock(&w->mutex);
+	w->task = *m;
+	if (m->type == MSG_GENERATE) {
+		w->job = m->generate.job;
+		atomic_store(&w->cancelled, w->stopping);
+	}
+	uv_cond_signal(&w->wake);
+	uv_mutex_unlock(&w->mutex);
+	*m = (struct msg){ 0 };
+}
+
+void worker_cancel(struct worker *w, uint64_t job)
+{
+	uv_mutex_lock(&w->mutex);
+	if (w->job && w->job == job)
+		atomic_store(&w->cancelled, true);
+	uv_mutex_unlock(&w->mutex);
+}
+
+void worker_stop(struct worker *w)
+{
+	uv_mutex_lock(&w->mutex);
+	w->stopping = true;
+	atomic_store(&w->cancelled, true);
+	uv_cond_signal(&w->wake);
+	uv_mutex_unlock(&w->mutex);
+}
+
+void worker_free(struct worker *w)
+{
+	uv_thread_join(&w->thread);
+	uv_close((uv_handle_t *)&w->async, on_closed);
+}
+
+void worker_event_clear(struct worker_event *event)
+{
+	msg_clear(&event->msg);
+	free(event->png);
+	event->png = NULL;
+}
