@@ -1,0 +1,172 @@
+/*
+ * Blobs of a store: content named by its SHA-256. A writer owns its temporary file;
+ * one thread per store, blocks on the disk.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/file.h"
+#include "common/store_internal.h"
+
+struct blob_writer {
+	struct store *store;
+	struct digest *digest;
+	int fd;
+	char path[STORE_PATH];          /* of the temporary file */
+};
+
+void store_blob_path(const struct store *s, const char *digest, char *ret, size_t size)
+{
+	snprintf(ret, size, "%s/blobs/sha256-%s", s->root, digest + strlen("sha256:"));
+}
+
+static int missing(const char *digest, int errno_value, struct err *err)
+{
+	if (errno_value == ENOENT)
+		return err_set(err, -ENOENT, "blob %s is missing: create or pull the model again", digest);
+	return err_errno(err, errno_value, "failed to open blob %s", digest);
+}
+
+int store_blob_stat(const struct store *s, const char *digest, uint64_t *ret_size, struct err *err)
+{
+	char path[STORE_PATH];
+	struct stat st;
+
+	store_blob_path(s, digest, path, sizeof path);
+	if (lstat(path, &st) < 0)
+		return missing(digest, errno, err);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, -EBADMSG, "blob %s is no regular file", digest);
+	*ret_size = (uint64_t)st.st_size;
+	return 0;
+}
+
+int store_blob_open(const struct store *s, const char *digest, struct err *err)
+{
+	char path[STORE_PATH];
+	int fd;
+
+	store_blob_path(s, digest, path, sizeof path);
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? missing(digest, errno, err) : fd;
+}
+
+int store_blob_read(const struct store *s, const char *digest, size_t max,
+		    char **ret, size_t *ret_len, struct err *err)
+{
+	int fd = store_blob_open(s, digest, err), r;
+
+	if (fd < 0)
+		return fd;
+	r = file_read_fd(fd, digest, max, ret, ret_len, err);
+	close(fd);
+	return r;
+}
+
+/* A new file "sha256-<digits>", which no digest can be called. */
+static int open_temporary(struct blob_writer *w, struct err *err)
+{
+	uint64_t number;
+
+	do {
+		if (getrandom(&number, sizeof number, 0) != sizeof number)
+			return err_errno(err, errno, "no random number");
+		snprintf(w->path, sizeof w->path, "%s/blobs/sha256-%020llu", w->store->root,
+			 (unsigned long long)number);
+		w->fd = open(w->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	} while (w->fd < 0 && errno == EEXIST);
+	return w->fd < 0 ? err_errno(err, errno, "failed to create %s", w->path) : 0;
+}
+
+int blob_writer_begin(struct store *s, struct blob_writer **ret, struct err *err)
+{
+	struct blob_writer *w = calloc(1, sizeof *w);
+	int r;
+
+	if (!w)
+		return err_set(err, -ENOMEM, "out of memory");
+	w->store = s;
+	w->fd = -1;
+	w->digest = digest_begin();
+	r = w->digest ? open_temporary(w, err) : err_set(err, -ENOMEM, "out of memory");
+	if (r < 0) {
+		blob_writer_abort(w);
+		return r;
+	}
+	*ret = w;
+	return 0;
+}
+
+int blob_writer_write(struct blob_writer *w, const void *data, size_t len, struct err *err)
+{
+	digest_update(w->digest, data, len);
+	return file_write_all(w->fd, w->path, data, len, err);
+}
+
+/* The blob is there already: its new time protects it from pruning. */
+static bool touch_existing(const char *path)
+{
+	return utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int publish(struct blob_writer *w, const char *path, struct err *err)
+{
+	if (fsync(w->fd) < 0)
+		return err_errno(err, errno, "failed to write %s", w->path);
+	if (fchmod(w->fd, 0644) < 0 || rename(w->path, path) < 0)
+		return err_errno(err, errno, "failed to rename %s", w->path);
+	w->path[0] = '\0';
+	return dir_sync_parent(path, err);
+}
+
+int blob_writer_commit(struct blob_writer *w, char ret_digest[DIGEST_SIZE], bool *ret_new, struct err *err)
+{
+	char path[STORE_PATH];
+	bool existing;
+	int r = 0;
+
+	digest_end(w->digest, ret_digest);
+	w->digest = NULL;
+	store_blob_path(w->store, ret_digest, path, sizeof path);
+	existing = touch_existing(path);
+	if (!existing)
+		r = publish(w, path, err);
+	if (ret_new)
+		*ret_new = !existing;
+	blob_writer_abort(w);
+	return r;
+}
+
+void blob_writer_abort(struct blob_writer *w)
+{
+	if (!w)
+		return;
+	digest_abort(w->digest);
+	if (w->fd >= 0)
+		close(w->fd);
+	if (w->path[0] && w->fd >= 0)
+		unlink(w->path);
+	free(w);
+}
+
+int store_blob_add(struct store *s, const void *data, size_t len, char ret_digest[DIGEST_SIZE],
+		   bool *ret_new, struct err *err)
+{
+	struct blob_writer *w;
+	int r = blob_writer_begin(s, &w, err);
+
+	if (r < 0)
+		return r;
+	r = blob_writer_write(w, data, len, err);
+	if (r < 0) {
+		blob_writer_abort(w);
+		return r;
+	}
+	return blob_writer_commit(w, ret_digest, ret_new, err);
+}

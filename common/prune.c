@@ -1,0 +1,186 @@
+/*
+ * Freeing blobs that no tag uses. Nothing is freed while any tag cannot be read, since
+ * what it uses is unknown. Owns nothing; blocks on the disk.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/store_internal.h"
+#include "common/timefmt.h"
+
+enum { HOUR_SECONDS = 3600, PARTIAL_SECONDS = 7 * 24 * HOUR_SECONDS };
+
+/* Digests in use, sorted. */
+struct used {
+	char (*digests)[DIGEST_SIZE];
+	size_t n, size;
+};
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+static bool is_used(const struct used *u, const char *digest)
+{
+	return u->n && bsearch(digest, u->digests, u->n, DIGEST_SIZE, compare);
+}
+
+static int use(struct used *u, const char *digest)
+{
+	void *more;
+
+	if (!digest[0])
+		return 0;
+	if (u->n == u->size) {
+		u->size = u->size ? 2 * u->size : 1024;
+		more = realloc(u->digests, u->size * DIGEST_SIZE);
+		if (!more)
+			return -ENOMEM;
+		u->digests = more;
+	}
+	memcpy(u->digests[u->n++], digest, DIGEST_SIZE);
+	return 0;
+}
+
+static int use_manifest(struct used *u, const struct manifest *m)
+{
+	int r = use(u, m->digest);
+
+	if (r == 0)
+		r = use(u, m->config.digest);
+	for (size_t i = 0; i < m->n_layers && r == 0; i++)
+		r = use(u, m->layers[i].digest);
+	return r;
+}
+
+static int collect(struct store *s, struct used *u, struct err *err)
+{
+	struct model_name *names;
+	struct manifest *m;
+	size_t n;
+	int r = tag_names(s, &names, &n, err);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		r = store_read(s, &names[i], &m, err);
+		if (r < 0)
+			break;
+		r = use_manifest(u, m);
+		if (r < 0)
+			err_set(err, r, "out of memory");
+		manifest_free(m);
+	}
+	if (r == 0 && u->n)
+		qsort(u->digests, u->n, DIGEST_SIZE, compare);
+	free(names);
+	return r;
+}
+
+static void release(const struct store *s, const struct used *u, const char *digest)
+{
+	char path[STORE_PATH];
+
+	if (!digest[0] || is_used(u, digest))
+		return;
+	store_blob_path(s, digest, path, sizeof path);
+	if (unlink(path) < 0 && errno != ENOENT)
+		log_debug("cannot remove %s", path);
+}
+
+int store_release(struct store *s, const struct manifest *old, struct err *err)
+{
+	struct used u = { 0 };
+	int r = collect(s, &u, err);
+
+	if (r == 0) {
+		release(s, &u, old->digest);
+		release(s, &u, old->config.digest);
+		for (size_t i = 0; i < old->n_layers; i++)
+			release(s, &u, old->layers[i].digest);
+	}
+	free(u.digests);
+	return r;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+
+	return n >= m && !strcmp(text + n - m, end);
+}
+
+/* Seconds a file may lie unused: what an interrupted pull can go on from is kept longer. */
+static int64_t patience(const char *file)
+{
+	return strstr(file, "-partial") || ends_with(file, ".tmp") ? PARTIAL_SECONDS : HOUR_SECONDS;
+}
+
+static void sweep_blobs(const struct store *s, const struct used *u)
+{
+	int64_t now = time_now_ns() / 1000000000;
+	char path[STORE_PATH], digest[DIGEST_SIZE];
+	struct dirent *entry;
+	struct stat st;
+	DIR *dir;
+
+	snprintf(path, sizeof path, "%s/blobs", s->root);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		snprintf(path, sizeof path, "%s/blobs/%s", s->root, entry->d_name);
+		if (lstat(path, &st) < 0 || !S_ISREG(st.st_mode) || now - st.st_mtime < patience(entry->d_name))
+			continue;
+		if (digest_parse(entry->d_name, digest, NULL) == 0 && is_used(u, digest))
+			continue;
+		if (unlink(path) < 0)
+			log_debug("cannot remove %s", path);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+/* Removes folders that are empty, deepest first; the top one stays. */
+static void sweep_folders(const char *path, bool top)
+{
+	char below[STORE_PATH];
+	struct dirent *entry;
+	DIR *dir = opendir(path);
+
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.' || (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN))
+			continue;
+		snprintf(below, sizeof below, "%s/%s", path, entry->d_name);
+		sweep_folders(below, false);
+	}
+	if (dir)
+		closedir(dir);
+	if (dir && !top)
+		rmdir(path);            /* fails, rightly, unless empty */
+}
+
+int store_prune(struct store *s, struct err *err)
+{
+	static const char *const trees[] = { "manifests", "manifests-v2" };
+	char path[STORE_PATH];
+	struct used u = { 0 };
+	int r = collect(s, &u, err);
+
+	if (r < 0) {
+		err_prefix(err, "corrupt manifests detected, skipping prune operation.  "
+			   "Re-pull or delete to clear");
+		free(u.digests);
+		return r;
+	}
+	sweep_blobs(s, &u);
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof path, "%s/%s", s->root, trees[i]);
+		sweep_folders(path, true);
+	}
+	free(u.digests);
+	return 0;
+}

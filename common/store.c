@@ -1,0 +1,306 @@
+/*
+ * The models directory: opening it, and its tags by name. A struct store owns only its
+ * path; one thread, blocks on the disk.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/file.h"
+#include "common/log.h"
+#include "common/store_internal.h"
+
+int store_open(const char *root, struct store **ret, struct err *err)
+{
+	static const char *const folders[] = { "blobs", "manifests" };
+	char path[STORE_PATH], *resolved;
+	struct store *s;
+	int r = 0;
+
+	if (strlen(root) > STORE_PATH / 4)
+		return err_set(err, -ENAMETOOLONG, "the path of the models directory is too long");
+	for (int i = 0; i < 2 && r == 0; i++) {
+		snprintf(path, sizeof path, "%s/%s", root, folders[i]);
+		r = dir_make(path, err);
+	}
+	if (r < 0)
+		return err_prefix(err, "models directory");
+	resolved = realpath(root, NULL);
+	if (!resolved)
+		return err_errno(err, errno, "models directory %s", root);
+	s = calloc(1, sizeof *s);
+	if (!s) {
+		free(resolved);
+		return err_set(err, -ENOMEM, "out of memory");
+	}
+	s->root = resolved;
+	*ret = s;
+	return 0;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	free(s->root);
+	free(s);
+}
+
+const char *store_root(const struct store *s)
+{
+	return s->root;
+}
+
+/* How many leading parts agree, ignoring case: 0 to 4. */
+static int common_parts(const struct model_name *a, const struct model_name *b)
+{
+	if (strcasecmp(a->host, b->host) != 0)
+		return 0;
+	if (strcasecmp(a->namespace, b->namespace) != 0)
+		return 1;
+	if (strcasecmp(a->model, b->model) != 0)
+		return 2;
+	return strcasecmp(a->tag, b->tag) ? 3 : 4;
+}
+
+static void take_spelling(struct model_name *name, const struct model_name *existing, int parts)
+{
+	if (parts > 0)
+		memcpy(name->host, existing->host, sizeof name->host);
+	if (parts > 1)
+		memcpy(name->namespace, existing->namespace, sizeof name->namespace);
+	if (parts > 2)
+		memcpy(name->model, existing->model, sizeof name->model);
+	if (parts > 3)
+		memcpy(name->tag, existing->tag, sizeof name->tag);
+}
+
+static bool same_spelling(const struct model_name *a, const struct model_name *b)
+{
+	return !strcmp(a->host, b->host) && !strcmp(a->namespace, b->namespace) &&
+	       !strcmp(a->model, b->model) && !strcmp(a->tag, b->tag);
+}
+
+int store_resolve(struct store *s, const struct model_name *name, struct model_name *ret, struct err *err)
+{
+	struct model_name wanted = *name, *names;
+	size_t n, best = 0;
+	int parts = 0, r;
+
+	if (tag_host_is_public(wanted.host))
+		snprintf(wanted.host, sizeof wanted.host, "%s", NAME_DEFAULT_HOST);
+	r = tag_names(s, &names, &n, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++) {
+		int common = common_parts(&wanted, &names[i]);
+
+		if (same_spelling(&wanted, &names[i])) {
+			parts = 0;
+			break;
+		}
+		if (common > parts) {
+			parts = common;
+			best = i;
+		}
+	}
+	if (parts)
+		take_spelling(&wanted, &names[best], parts);
+	*ret = wanted;
+	free(names);
+	return 0;
+}
+
+int store_read(struct store *s, const struct model_name *name, struct manifest **ret, struct err *err)
+{
+	char text[NAME_TEXT_SIZE], *bytes;
+	int64_t mtime;
+	size_t len;
+	int r = tag_read(s, name, &bytes, &len, &mtime, err);
+
+	name_short(name, text);
+	if (r == -ENOENT)
+		return err_set(err, -ENOENT, "model '%s' not found", text);
+	if (r < 0) {
+		err_prefix(err, "model '%s'", text);
+		return r;
+	}
+	r = manifest_parse(bytes, len, ret, err);
+	free(bytes);
+	if (r < 0) {
+		err_prefix(err, "model '%s'", text);
+		return r;
+	}
+	(*ret)->mtime_ns = mtime;
+	return 0;
+}
+
+/* A v2 tag: a relative link to the manifest's blob; where links fail, a hard link, then a copy. */
+static int write_v2(struct store *s, const char *path, const char *digest, const void *bytes, size_t len,
+		    struct err *err)
+{
+	char target[DIGEST_SIZE + 32], blob[STORE_PATH], temporary[STORE_PATH];
+
+	snprintf(target, sizeof target, "../../../../blobs/sha256-%s", digest + strlen("sha256:"));
+	store_blob_path(s, digest, blob, sizeof blob);
+	file_temp_name(path, temporary, sizeof temporary);
+	if (symlink(target, temporary) < 0 && link(blob, temporary) < 0)
+		return file_replace(path, bytes, len, err);
+	if (rename(temporary, path) < 0) {
+		int error = errno;
+
+		unlink(temporary);
+		return err_errno(err, error, "failed to write %s", path);
+	}
+	return dir_sync_parent(path, err);
+}
+
+/* The manifest's blob exists and is whole: a damaged one is replaced. */
+static int write_manifest_blob(struct store *s, const void *bytes, size_t len, char digest[DIGEST_SIZE],
+			       struct err *err)
+{
+	char path[STORE_PATH], actual[DIGEST_SIZE] = "", *have = NULL;
+	size_t have_len;
+
+	digest_bytes(bytes, len, digest);
+	if (store_blob_read(s, digest, len, &have, &have_len, NULL) == 0)
+		digest_bytes(have, have_len, actual);
+	free(have);
+	if (!strcmp(actual, digest))
+		return 0;
+	store_blob_path(s, digest, path, sizeof path);
+	return file_replace(path, bytes, len, err);
+}
+
+int store_write(struct store *s, const struct model_name *name, const void *bytes, size_t len, struct err *err)
+{
+	char digest[DIGEST_SIZE], path[STORE_PATH];
+	struct model_name spelled;
+	int r = store_resolve(s, name, &spelled, err);
+
+	if (r == 0)
+		r = write_manifest_blob(s, bytes, len, digest, err);
+	for (int tree = TAG_V2; tree <= TAG_LEGACY && r == 0; tree++) {
+		tag_path(s, &spelled, (enum tag_tree)tree, path);
+		r = dir_make_parent(path, err);
+		if (r == 0)
+			r = tree == TAG_V2 ? write_v2(s, path, digest, bytes, len, err)
+					   : file_replace(path, bytes, len, err);
+	}
+	if (r == 0 && tag_host_is_public(spelled.host)) {
+		tag_path(s, &spelled, TAG_LEGACY_OTHER, path);
+		if (unlink(path) == 0)
+			tag_prune_parents(s, path);
+	}
+	return r < 0 ? err_prefix(err, "failed to write manifest") : 0;
+}
+
+/* Removes every form of the tag; -ENOENT when there was none. */
+static int remove_tag(struct store *s, const struct model_name *name, struct err *err)
+{
+	int trees = tag_host_is_public(name->host) ? TAG_TREES : TAG_LEGACY + 1, removed = 0;
+	char path[STORE_PATH], text[NAME_TEXT_SIZE];
+
+	for (int tree = TAG_V2; tree < trees; tree++) {
+		tag_path(s, name, (enum tag_tree)tree, path);
+		if (unlink(path) == 0) {
+			removed++;
+			dir_sync_parent(path, NULL);
+			tag_prune_parents(s, path);
+		} else if (errno != ENOENT && errno != ENOTDIR) {
+			return err_errno(err, errno, "failed to remove %s", path);
+		}
+	}
+	name_short(name, text);
+	return removed ? 0 : err_set(err, -ENOENT, "model '%s' not found", text);
+}
+
+int store_delete(struct store *s, const struct model_name *name, struct err *err)
+{
+	struct manifest *old = NULL;
+	struct err ignored;
+	int r;
+
+	/* A damaged tag is deleted too; what it used is left to the next prune. */
+	if (store_read(s, name, &old, &ignored) < 0)
+		old = NULL;
+	r = remove_tag(s, name, err);
+	if (r == 0 && old && store_release(s, old, &ignored) < 0)
+		log_debug("blobs are kept: %s", ignored.text);
+	manifest_free(old);
+	return r;
+}
+
+int store_copy(struct store *s, const struct model_name *from, const struct model_name *to, struct err *err)
+{
+	char text[NAME_TEXT_SIZE], *bytes;
+	int64_t mtime;
+	size_t len;
+	int r = tag_read(s, from, &bytes, &len, &mtime, err);
+
+	name_short(from, text);
+	if (r == -ENOENT)
+		return err_set(err, -ENOENT, "model \"%s\" not found", text);
+	if (r < 0)
+		return r;
+	if (!name_equal(from, to))
+		r = store_write(s, to, bytes, len, err);
+	free(bytes);
+	return r;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+	const struct store_entry *x = a, *y = b;
+	int64_t xs = x->manifest->mtime_ns / 1000000000, ys = y->manifest->mtime_ns / 1000000000;
+	char xt[NAME_TEXT_SIZE], yt[NAME_TEXT_SIZE];
+
+	if (xs != ys)
+		return xs > ys ? -1 : 1;
+	name_short(&x->name, xt);
+	name_short(&y->name, yt);
+	return strcmp(xt, yt);
+}
+
+int store_list(struct store *s, struct store_entry **ret, size_t *ret_n, struct err *err)
+{
+	struct store_entry *entries;
+	struct model_name *names;
+	size_t n, count = 0;
+	int r = tag_names(s, &names, &n, err);
+
+	if (r < 0)
+		return r;
+	entries = calloc(n + 1, sizeof *entries);
+	if (!entries) {
+		free(names);
+		return err_set(err, -ENOMEM, "out of memory");
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct err why;
+
+		entries[count].name = names[i];
+		if (store_read(s, &names[i], &entries[count].manifest, &why) == 0)
+			count++;
+		else
+			log_debug("skipped in the list: %s", why.text);
+	}
+	free(names);
+	if (count)
+		qsort(entries, count, sizeof *entries, newest_first);
+	*ret = entries;
+	*ret_n = count;
+	return 0;
+}
+
+void store_list_free(struct store_entry *entries, size_t n)
+{
+	for (size_t i = 0; entries && i < n; i++)
+		manifest_free(entries[i].manifest);
+	free(entries);
+}

@@ -1,0 +1,30 @@
+#ifndef EASEL_COMMON_STORE_INTERNAL_H
+#define EASEL_COMMON_STORE_INTERNAL_H
+
+#include <limits.h>
+
+#include "common/store.h"
+
+/* Shared by blob.c, tag.c, store.c and prune.c; nobody else. */
+struct store {
+	char *root;
+};
+
+enum { STORE_PATH = PATH_MAX };
+
+/* Where tags live; order is the order of reading. */
+enum tag_tree { TAG_V2, TAG_LEGACY, TAG_LEGACY_OTHER, TAG_TREES };
+
+/* "registry.ollama.ai" and "ollama.com" are one registry with two names on disk. */
+bool tag_host_is_public(const char *host);
+void tag_path(const struct store *s, const struct model_name *name, enum tag_tree tree, char ret[STORE_PATH]);
+/* The bytes of a tag by the rules of store.md section 9; -ENOENT when there is none. */
+int tag_read(const struct store *s, const struct model_name *name, char **ret, size_t *ret_len,
+	     int64_t *ret_mtime_ns, struct err *err);
+
+/* Every name that has a tag, each once, sorted; the caller frees. */
+int tag_names(const struct store *s, struct model_name **ret, size_t *ret_n, struct err *err);
+/* Removes the empty folders between a removed tag and its tree's root. */
+void tag_prune_parents(const struct store *s, const char *path);
+
+#endif
