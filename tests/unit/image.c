@@ -1,0 +1,73 @@
+/*
+ * image.c: rounding and clamping of pixels; a PNG that decodes to the same pixels.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <png.h>
+
+#include "runner/image.h"
+
+static void test_pixels(void **unused)
+{
+	/* Halves go to the even side: 127.5 to 128, 178.5 to 178, 76.5 to 76. */
+	const float x[9] = { -1.0f, 1.0f, 0.0f, 0.4f, -0.4f, -3.0f, 7.0f, NAN, INFINITY };
+	const uint8_t want[9] = { 0, 255, 128, 178, 76, 0, 255, 0, 255 };
+	uint8_t rgb[9];
+
+	(void)unused;
+	image_from_float(x, 3, 1, rgb);
+	assert_memory_equal(rgb, want, sizeof want);
+}
+
+static void test_png_round_trip(void **unused)
+{
+	enum { WIDTH = 37, HEIGHT = 5 };
+	uint8_t rgb[WIDTH * HEIGHT * 3], back[WIDTH * HEIGHT * 3];
+	struct buf out = BUF_INIT(1 << 20);
+	png_image image = { .version = PNG_IMAGE_VERSION };
+	struct err err;
+	size_t i;
+
+	(void)unused;
+	for (i = 0; i < sizeof rgb; i++)
+		rgb[i] = (uint8_t)(i * 31 ^ i >> 3);
+	assert_int_equal(image_write_png(rgb, WIDTH, HEIGHT, &out, &err), 0);
+	assert_true(png_image_begin_read_from_memory(&image, out.data, out.len));
+	assert_int_equal(image.width, WIDTH);
+	assert_int_equal(image.height, HEIGHT);
+	assert_int_equal(image.format, PNG_FORMAT_RGB);
+	assert_true(png_image_finish_read(&image, NULL, back, 0, NULL));
+	assert_memory_equal(rgb, back, sizeof rgb);
+	buf_finish(&out);
+}
+
+static void test_png_that_does_not_fit(void **unused)
+{
+	uint8_t rgb[64 * 64 * 3];
+	struct buf out = BUF_INIT(100);
+	struct err err = { 0 };
+	size_t i;
+
+	(void)unused;
+	for (i = 0; i < sizeof rgb; i++)
+		rgb[i] = (uint8_t)(i * i >> 4);
+	assert_true(image_write_png(rgb, 64, 64, &out, &err) < 0);
+	assert_non_null(strstr(err.text, "does not fit"));
+	buf_finish(&out);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_pixels),
+		cmocka_unit_test(test_png_round_trip),
+		cmocka_unit_test(test_png_that_does_not_fit),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
