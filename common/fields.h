@@ -32,11 +32,12 @@ struct field {
 	const char *alias;              /* second accepted name, used when the first is absent */
 };
 
-#define FIELD(struct_, member_, type_, ...) \
-	{ .name = #member_, .type = FIELD_##type_, .offset = offsetof(struct_, member_), __VA_ARGS__ }
+/* FIELD(struct, member, TYPE, further designators...) */
+#define FIELD(struct_, member_, ...) FIELD_AS(struct_, member_, #member_, __VA_ARGS__)
 /* JSON name differs from the member's. */
-#define FIELD_AS(struct_, member_, name_, type_, ...) \
-	{ .name = (name_), .type = FIELD_##type_, .offset = offsetof(struct_, member_), __VA_ARGS__ }
+#define FIELD_AS(struct_, member_, name_, ...) \
+	{ .name = (name_), .offset = offsetof(struct_, member_), FIELD_TYPE_(__VA_ARGS__, ) }
+#define FIELD_TYPE_(type_, ...) .type = FIELD_##type_, __VA_ARGS__
 
 enum fields_flags {
 	FIELDS_STRICT = 1,              /* an unknown member is an error (messages) */

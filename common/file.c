@@ -33,7 +33,7 @@ static int check_size(int fd, const char *path, size_t max, size_t *ret, struct 
 
 int file_read_fd(int fd, const char *path, size_t max, char **ret, size_t *ret_len, struct err *err)
 {
-	size_t size, len = 0;
+	size_t size = 0, len = 0;
 	ssize_t n = 1;
 	char *data;
 	int r = check_size(fd, path, max, &size, err);

@@ -19,6 +19,7 @@ struct repair {
 	const char *text;
 	size_t len, at;
 	unsigned depth;
+	bool cut;                               /* the text ends inside a string */
 	struct buf out;
 };
 
@@ -92,14 +93,14 @@ static void repair_string(struct repair *r)
 		while (run < left && p[run] != '"' && p[run] != '\\')
 			run++;
 		copy(r, run);
-		if (r->at == r->len)
-			return;
-		if (r->text[r->at] == '"') {
+		if (run < left && p[run] == '"') {
 			copy(r, 1);
 			return;
 		}
-		repair_escape(r);
+		if (run < left)
+			repair_escape(r);
 	}
+	r->cut = true;
 }
 
 /* Does a run of digits (with its sign) leave int64? */
@@ -121,18 +122,13 @@ static void repair_number(struct repair *r)
 {
 	const char *p = r->text + r->at;
 	size_t left = r->len - r->at, n = 1;
+	bool real = false;
 
-	while (n < left && p[n] >= '0' && p[n] <= '9')
-		n++;
+	while (n < left && p[n] && strchr("0123456789+-.eE", p[n]))
+		real |= strchr(".eE", p[n++]) != NULL;
 	copy(r, n);
-	if (n < left && (p[n] == '.' || p[n] == 'e' || p[n] == 'E')) {
-		while (n < left && (strchr("+-.eE", p[n]) ? p[n] != '\0' : p[n] >= '0' && p[n] <= '9')) {
-			copy(r, 1);
-			n++;
-		}
-	} else if (n > 18 && is_wide_integer(p, n)) {
+	if (!real && n > 18 && is_wide_integer(p, n))
 		buf_puts(&r->out, "e0");
-	}
 }
 
 /* Copies up to the end of the text, or of the first array or object when trailing is true. */
@@ -158,15 +154,15 @@ static int repair_all(struct repair *r, bool trailing, struct err *err)
 	return 0;
 }
 
-static json_t *load(const char *text, size_t len, bool trailing, struct err *err)
+static json_t *load(const struct repair *r, bool trailing, struct err *err)
 {
+	size_t flags = JSON_DECODE_ANY | (trailing ? JSON_DISABLE_EOF_CHECK : 0);
 	json_error_t error;
-	json_t *value = json_loadb(text, len, JSON_DECODE_ANY | (trailing ? JSON_DISABLE_EOF_CHECK : 0),
-				   &error);
+	json_t *value = json_loadb(r->out.data, r->out.len, flags, &error);
 
 	if (value)
 		return value;
-	if (json_error_code(&error) == json_error_premature_end_of_input)
+	if (r->cut || json_error_code(&error) == json_error_premature_end_of_input)
 		err_set(err, -EINVAL, "unexpected EOF");
 	else
 		err_set(err, -EINVAL, "%s at line %d, column %d", error.text, error.line, error.column);
@@ -185,7 +181,7 @@ static json_t *parse_valid(const char *text, size_t len, bool trailing, struct e
 		err_set(err, -ENOMEM, "out of memory for %zu bytes of JSON", len);
 		goto out;
 	}
-	value = load(r.out.data, r.out.len, trailing, err);
+	value = load(&r, trailing, err);
 out:
 	buf_finish(&r.out);
 	return value;

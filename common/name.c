@@ -1,5 +1,6 @@
 /*
- * Model names. Owns nothing; any thread.
+ * Model names: parsing, checking and printing. A name that passed is safe as a
+ * relative path, which is all the path safety of the store. Pure functions.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -9,102 +10,113 @@
 
 #include "common/name.h"
 
-/* What each part may hold: length, and characters beyond letters, digits and '_'. */
-static const struct part {
-	size_t max;
-	const char *further;
-} parts[] = { { 350, "-.:" }, { 80, "-" }, { 80, "-." }, { 80, "-." } };
-enum { HOST, NAMESPACE, MODEL, TAG };
-
-static bool word_char(char c)
+static bool is_alnum(char c)
 {
-	return c == '_' || (c > 0 && isalnum((unsigned char)c));
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-static bool part_valid(const char *text, const struct part *part)
+static bool part_valid(const char *text, const char *further, size_t max)
 {
 	size_t len = strlen(text);
 
-	if (!len || len > part->max || !word_char(text[0]))
+	if (!len || len > max || !is_alnum(text[0]))
 		return false;
-	for (size_t i = 1; i < len; i++)
-		if (!word_char(text[i]) && !strchr(part->further, text[i]))
+	for (; *text; text++)
+		if (!is_alnum(*text) && !strchr(further, *text))
 			return false;
 	return true;
 }
 
 bool name_valid(const struct model_name *name)
 {
-	return part_valid(name->host, &parts[HOST]) && part_valid(name->namespace, &parts[NAMESPACE]) &&
-	       part_valid(name->model, &parts[MODEL]) && part_valid(name->tag, &parts[TAG]);
+	return part_valid(name->host, "-.:", 350) && part_valid(name->namespace, "-", 80) &&
+	       part_valid(name->model, "-.", 80) && part_valid(name->tag, "-.", 80);
 }
 
-/* Copies [begin, end) into a part; one too long becomes empty, hence invalid. */
-static void set_part(char *ret, size_t size, const char *begin, const char *end)
+/* Cuts what follows the last separator off text into part; false when there is no separator. */
+static bool cut_last(char *text, char separator, char **part)
 {
-	size_t len = (size_t)(end - begin);
+	char *at = strrchr(text, separator);
 
-	if (len >= size || memchr(begin, '\0', len))
-		len = 0;
-	memcpy(ret, begin, len);
-	ret[len] = '\0';
-}
-
-/* What follows the last '/' of [begin, *end); *end moves in front of it (NULL: nothing is left). */
-static const char *cut_last(const char *begin, const char **end)
-{
-	const char *slash = memrchr(begin, '/', (size_t)(*end - begin));
-
-	*end = slash;
-	return slash ? slash + 1 : begin;
-}
-
-static void split(const char *begin, const char *end, struct model_name *ret)
-{
-	const char *slash = memrchr(begin, '/', (size_t)(end - begin));
-	const char *colon = memrchr(begin, ':', (size_t)(end - begin)), *scheme, *part, *stop;
-
-	*ret = (struct model_name){ NAME_DEFAULT_HOST, NAME_DEFAULT_NAMESPACE, "", NAME_DEFAULT_TAG };
-	if (colon && (!slash || colon > slash)) {
-		set_part(ret->tag, sizeof ret->tag, colon + 1, end);
-		end = colon;
+	if (!at) {
+		*part = text;
+		return false;
 	}
-	stop = end;
-	part = cut_last(begin, &end);
-	set_part(ret->model, sizeof ret->model, part, stop);
-	if (!end)
+	*at = '\0';
+	*part = at + 1;
+	return true;
+}
+
+/* What does not fit is longer than any valid part, and stays so when cut. */
+static void set_part(char *part, size_t size, const char *text)
+{
+	size_t len = strnlen(text, size - 1);
+
+	memcpy(part, text, len);
+	part[len] = '\0';
+}
+
+/* text is cut up. A separator promises a part on both sides; an empty one is found by name_valid(). */
+static void parse_parts(char *text, struct model_name *name)
+{
+	char *colon = strrchr(text, ':'), *slash = strrchr(text, '/'), *part, *scheme;
+	bool more;
+
+	if (colon && (!slash || colon > slash)) {
+		*colon = '\0';
+		set_part(name->tag, sizeof(name->tag), colon + 1);
+	}
+	more = cut_last(text, '/', &part);
+	set_part(name->model, sizeof(name->model), part);
+	if (!more)
 		return;
-	stop = end;
-	part = cut_last(begin, &end);
-	set_part(ret->namespace, sizeof ret->namespace, part, stop);
-	if (!end)
+	more = cut_last(text, '/', &part);
+	set_part(name->namespace, sizeof(name->namespace), part);
+	if (!more)
 		return;
-	scheme = memmem(begin, (size_t)(end - begin), "://", 3);
-	set_part(ret->host, sizeof ret->host, scheme ? scheme + 3 : begin, end);
+	scheme = strstr(text, "://");
+	set_part(name->host, sizeof(name->host), scheme ? scheme + 3 : text);
+}
+
+static int invalid(struct err *err)
+{
+	return err_set(err, -EINVAL, "invalid model name");
 }
 
 int name_parse(const char *text, struct model_name *ret, struct err *err)
 {
-	const char *end;
+	struct model_name name = {
+		.host = NAME_DEFAULT_HOST,
+		.namespace = NAME_DEFAULT_NAMESPACE,
+		.tag = NAME_DEFAULT_TAG,
+	};
+	char copy[NAME_TEXT_SIZE + 64];         /* a name and its scheme */
+	size_t len = strlen(text);
 
-	while (isspace((unsigned char)*text))
+	while (len && isspace((unsigned char)text[len - 1]))
+		len--;
+	while (len && isspace((unsigned char)*text)) {
 		text++;
-	end = text + strlen(text);
-	while (end > text && isspace((unsigned char)end[-1]))
-		end--;
-	split(text, end, ret);
-	if (!name_valid(ret))
-		return err_set(err, -EINVAL, "invalid model name");
+		len--;
+	}
+	if (len >= sizeof(copy))
+		return invalid(err);
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	parse_parts(copy, &name);
+	if (!name_valid(&name))
+		return invalid(err);
+	*ret = name;
 	return 0;
 }
 
 void name_short(const struct model_name *name, char ret[NAME_TEXT_SIZE])
 {
-	bool host = strcasecmp(name->host, NAME_DEFAULT_HOST) != 0;
-	bool namespace = host || strcasecmp(name->namespace, NAME_DEFAULT_NAMESPACE) != 0;
+	bool own_host = strcasecmp(name->host, NAME_DEFAULT_HOST);
+	bool own_namespace = own_host || strcasecmp(name->namespace, NAME_DEFAULT_NAMESPACE);
 
-	snprintf(ret, NAME_TEXT_SIZE, "%s%s%s%s%s:%s", host ? name->host : "", host ? "/" : "",
-		 namespace ? name->namespace : "", namespace ? "/" : "", name->model, name->tag);
+	snprintf(ret, NAME_TEXT_SIZE, "%s%s%s%s%s:%s", own_host ? name->host : "", own_host ? "/" : "",
+		 own_namespace ? name->namespace : "", own_namespace ? "/" : "", name->model, name->tag);
 }
 
 void name_path(const struct model_name *name, char ret[NAME_TEXT_SIZE])

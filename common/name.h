@@ -9,7 +9,7 @@
 #define NAME_DEFAULT_HOST      "registry.ollama.ai"
 #define NAME_DEFAULT_NAMESPACE "library"
 #define NAME_DEFAULT_TAG       "latest"
-#define NAME_TEXT_SIZE         600      /* room for any printed name */
+#define NAME_TEXT_SIZE         640      /* room for any printed name */
 
 /* [scheme://][host/][namespace/]model[:tag], store.md section 3. All parts are filled. */
 struct model_name {
