@@ -1,0 +1,153 @@
+/*
+ * The texts of spinner, step bar and byte bar. Pure: where they stand on the screen,
+ * and when, is progress.c.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/bar.h"
+#include "common/timefmt.h"
+#include "common/utf8.h"
+
+#define GLYPH_MS 100
+#define RATE_COLUMNS 10
+#define LEFT_COLUMNS 8
+#define NUMBER_COLUMNS 6
+
+unsigned bar_percent(uint64_t completed, uint64_t total)
+{
+	if (completed >= total)
+		return 100;
+	return (unsigned)((double)completed * 100 / (double)total);
+}
+
+/* Puts text, cut after so many code points. Returns how many there were. */
+static unsigned put_cut(struct buf *out, const char *text, unsigned columns)
+{
+	size_t len = strlen(text), at = 0;
+	unsigned n = 0;
+	uint32_t code;
+
+	while (n < columns && at < len) {
+		at += utf8_decode(text + at, len - at, &code);
+		n++;
+	}
+	buf_append(out, text, at);
+	return n;
+}
+
+static void put_repeated(struct buf *out, const char *text, uint64_t n)
+{
+	while (n--)
+		buf_puts(out, text);
+}
+
+void bar_message(struct buf *out, const char *message, unsigned columns)
+{
+	if (!*message)
+		return;
+	put_cut(out, message, columns > 4 ? columns - 4 : 1);
+	buf_puts(out, " ");
+}
+
+void bar_spinner(struct buf *out, const char *message, int64_t age_ms, unsigned columns)
+{
+	static const char *const glyphs[] = {
+		"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"
+	};
+	const char *glyph = glyphs[age_ms / GLYPH_MS % 10];
+
+	bar_message(out, message, columns);
+	buf_puts(out, glyph);
+	if (*message)
+		buf_puts(out, " ");
+}
+
+/* Percent and the bar itself: " 44% ▕████     ▏ ". */
+static void put_bar(struct buf *out, unsigned percent, uint64_t filled, uint64_t width)
+{
+	buf_printf(out, "%3u%% ▕", percent);
+	put_repeated(out, "█", filled);
+	put_repeated(out, " ", width - filled);
+	buf_puts(out, "▏ ");
+}
+
+static uint64_t scaled(uint64_t completed, uint64_t total, uint64_t width)
+{
+	if (completed >= total)
+		return width;
+	return total == width ? completed
+			      : (uint64_t)((double)completed / (double)total * (double)width);
+}
+
+void bar_steps(struct buf *out, uint64_t completed, uint64_t total, unsigned columns)
+{
+	static const char label[] = "Generating ";
+	char count[48];
+	uint64_t width, room;
+
+	completed = completed < total ? completed : total;
+	snprintf(count, sizeof count, "%llu/%llu", (unsigned long long)completed,
+		 (unsigned long long)total);
+	/* Label, percent with its sign and blank, both ends of the bar, a blank, the count. */
+	width = strlen(label) + 5 + 2 + 1 + strlen(count);
+	room = columns > width + 1 ? columns - width - 1 : 1;
+	width = total < room ? total : room;
+	buf_puts(out, label);
+	put_bar(out, bar_percent(completed, total), scaled(completed, total, width), width);
+	buf_puts(out, count);
+}
+
+static void put_rate(struct buf *out, uint64_t completed, uint64_t total, int64_t age_ms)
+{
+	char size[32], text[48], left[TIME_TEXT_SIZE];
+	double rate, seconds;
+
+	/* The first second says little about the rest. */
+	if (age_ms < 1000 || completed == 0) {
+		put_repeated(out, " ", RATE_COLUMNS + LEFT_COLUMNS);
+		return;
+	}
+	rate = (double)completed * 1000 / (double)age_ms;
+	seconds = fmin((double)(total - completed) / rate, 99 * 3600);
+	human_bytes((uint64_t)rate, size, sizeof size);
+	snprintf(text, sizeof text, "%s/s", size);
+	duration_format((int64_t)seconds * 1000000000, left);
+	buf_printf(out, "%*s%*s", RATE_COLUMNS, text, LEFT_COLUMNS, left);
+}
+
+/* What stands right of the bar; always the same width, so that bars line up. */
+static void put_amount(struct buf *out, uint64_t completed, uint64_t total, int64_t age_ms)
+{
+	char done[32], all[32];
+
+	human_bytes(completed, done, sizeof done);
+	human_bytes(total, all, sizeof all);
+	if (completed < total) {
+		buf_printf(out, "%*s/%*s", NUMBER_COLUMNS, done, NUMBER_COLUMNS, all);
+		put_rate(out, completed, total, age_ms);
+	} else {
+		buf_printf(out, "%*s", NUMBER_COLUMNS, all);
+		put_repeated(out, " ", 1 + NUMBER_COLUMNS + RATE_COLUMNS + LEFT_COLUMNS);
+	}
+}
+
+void bar_bytes(struct buf *out, const char *label, uint64_t completed, uint64_t total,
+	       int64_t age_ms, unsigned columns)
+{
+	/*
+	 * Blank, percent with its sign and blank, both ends of the bar, a blank, amounts;
+	 * the last column stays free, writing there makes some terminals wrap.
+	 */
+	const unsigned fixed = 1 + 1 + 5 + 2 + 1 + 2 * NUMBER_COLUMNS + 1 + RATE_COLUMNS + LEFT_COLUMNS;
+	const unsigned least_bar = 4;
+	unsigned room = columns > fixed + least_bar ? columns - fixed - least_bar : 1;
+	unsigned used = put_cut(out, label, room);
+	unsigned width = room - used + least_bar;
+
+	completed = completed < total ? completed : total;
+	buf_puts(out, " ");
+	put_bar(out, bar_percent(completed, total), scaled(completed, total, width), width);
+	put_amount(out, completed, total, age_ms);
+}

@@ -1,0 +1,29 @@
+/*
+ * easel stop: unloads a model.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "cli/unload.h"
+
+static int run(const struct cli *cli, const void *values, char *const *args, size_t n,
+	       struct err *err)
+{
+	struct client c;
+	int r = client_open(&c, cli, err);
+
+	(void)values;
+	(void)n;
+	if (r == 0) {
+		r = unload_model(&c, args[0], err);
+		if (r < 0 && strcasestr(err->text, "not found"))
+			r = err_set(err, r, "couldn't find model \"%s\" to stop", args[0]);
+	}
+	client_close(&c);
+	return r;
+}
+
+const struct command cmd_stop = {
+	.name = "stop", .arguments = "MODEL", .brief = "Stop a running model",
+	.min_args = 1, .max_args = 1, .run = run,
+};

@@ -1,0 +1,46 @@
+#ifndef EASEL_CLI_OPTIONS_H
+#define EASEL_CLI_OPTIONS_H
+
+#include <stddef.h>
+
+#include "common/err.h"
+
+enum flag_type {
+	FLAG_BOOL,                      /* bool; alone or =true, =false */
+	FLAG_INT,                       /* int64_t; decimal, 0x..., 0... */
+	FLAG_FLOAT,                     /* double */
+	FLAG_TEXT,                      /* const char *, points into argv */
+	FLAG_OPTIONAL,                  /* const char *; takes a value only after '=' */
+};
+
+enum flag_group {
+	FLAGS_GENERAL,                  /* the block "Flags:" */
+	FLAGS_IMAGE,                    /* the block "Image Generation Flags" */
+	FLAGS_IGNORED,                  /* accepted for old scripts, not shown */
+};
+
+/* One flag of a command; tables end with a NULL name. */
+struct flag {
+	const char *name;
+	char letter;                    /* short form, or 0 */
+	enum flag_type type;
+	size_t offset;                  /* of the value in the command's struct */
+	const char *word;               /* what the help calls the value */
+	const char *help;
+	enum flag_group group;
+};
+
+/*
+ * Reads argv[0..argc): flags and arguments in any order, "--" ends flags. Values go
+ * where the table says, the rest to args (room for argc pointers) in its order. What
+ * is not given keeps its value. Returns 0, OPTIONS_HELP as soon as -h or --help is
+ * met, or -EINVAL with the sentence.
+ */
+#define OPTIONS_HELP 1
+int options_parse(const struct flag *table, int argc, char **argv, void *values,
+		  char **args, size_t *n_args, struct err *err);
+
+/* Checks the count: 0, or -EINVAL "accepts 1 arg(s), received 0" and its kin. */
+int options_check_count(unsigned min, unsigned max, size_t n, struct err *err);
+
+#endif

@@ -1,0 +1,27 @@
+#ifndef EASEL_CLI_SAVE_H
+#define EASEL_CLI_SAVE_H
+
+#include <stddef.h>
+
+#include "common/err.h"
+
+#define SLUG_SIZE 51
+
+/* The prompt as a file name: lower case, blanks as '-', nothing but a-z 0-9 -. */
+void save_slug(const char *prompt, char ret[SLUG_SIZE]);
+
+/*
+ * Whether a picture could be written to output: a file, an existing folder, "-" for
+ * standard output, NULL for the current folder. Asked before hours of drawing.
+ */
+int save_check(const char *output, struct err *err);
+
+/*
+ * Writes the picture. In a folder the name is made of prompt and local time and never
+ * one that exists; a file is replaced as a whole. *ret_path: the file, the caller's
+ * to free, NULL for standard output.
+ */
+int save_picture(const char *output, const char *prompt, const void *png, size_t len,
+		 char **ret_path, struct err *err);
+
+#endif

@@ -1,0 +1,24 @@
+#ifndef EASEL_CLI_TABLE_H
+#define EASEL_CLI_TABLE_H
+
+#include <stdio.h>
+
+/*
+ * Rows of text in aligned columns: every cell padded to its column and followed by
+ * four blanks. Running out of memory is noticed when printing.
+ */
+struct table {
+	char **cells;                   /* n_rows * n_columns, owned; NULL: empty */
+	size_t n_columns, n_rows, size;
+	int failed;
+};
+
+#define TABLE_INIT(columns) { .n_columns = (columns) }
+
+/* A new row of n_columns texts; NULL is an empty cell. */
+void table_row(struct table *t, const char *const *cells);
+/* With a header (n_columns texts; NULL: none), each line after indent blanks. */
+int table_print(const struct table *t, const char *const *header, unsigned indent, FILE *out);
+void table_finish(struct table *t);
+
+#endif

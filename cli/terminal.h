@@ -1,0 +1,14 @@
+#ifndef EASEL_CLI_TERMINAL_H
+#define EASEL_CLI_TERMINAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* A terminal that understands cursor movement; a file, a pipe or TERM=dumb does not. */
+bool terminal_can_redraw(int fd);
+/* 24 by 80 when unknown. */
+void terminal_size(int fd, unsigned *ret_rows, unsigned *ret_columns);
+/* Shows a PNG where the terminal on stdout can (cli.md 7.6); else does nothing. */
+void terminal_show_png(const void *png, size_t len);
+
+#endif

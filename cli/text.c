@@ -1,0 +1,66 @@
+/*
+ * Text from outside: arguments as JSON strings, descriptors read to their end, and
+ * the server's times.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/text.h"
+#include "common/buf.h"
+#include "common/timefmt.h"
+#include "common/utf8.h"
+
+json_t *text_json(const char *text)
+{
+	size_t len;
+	char *clean = utf8_sanitize(text, strlen(text), &len);
+	json_t *value = clean ? json_stringn(clean, len) : NULL;
+
+	free(clean);
+	return value;
+}
+
+static int read_into(int fd, const char *what, struct buf *out, struct err *err)
+{
+	char data[16384];
+	ssize_t n;
+
+	while ((n = read(fd, data, sizeof data)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_errno(err, errno, "reading %s", what);
+		buf_append(out, data, (size_t)n);
+		if (buf_failed(out))
+			return err_set(err, -EMSGSIZE, "%s is larger than %zu bytes", what, out->max);
+	}
+	return 0;
+}
+
+int text_read(int fd, const char *what, size_t max, char **ret, size_t *ret_len, struct err *err)
+{
+	struct buf text = BUF_INIT(max);
+	int r = read_into(fd, what, &text, err);
+
+	if (r < 0) {
+		buf_finish(&text);
+		return r;
+	}
+	buf_append(&text, "", 0);
+	*ret = buf_take(&text, ret_len);
+	return *ret ? 0 : err_errno(err, ENOMEM, "reading %s", what);
+}
+
+int64_t text_time(const char *text)
+{
+	int64_t ns = 0;
+	long year = text ? strtol(text, NULL, 10) : 0;
+
+	if (year < 1970)
+		return 0;
+	if (year > 2200)
+		return INT64_MAX;
+	return time_parse(text, &ns, NULL) < 0 ? 0 : ns;
+}
