@@ -135,7 +135,8 @@ static int get_view(struct vk_cmd *c, const struct vk_input *in, VkBufferView *r
 		*ret = known->handle;
 		return 0;
 	}
-	if ((r = check_input(c, in, err)) < 0 || (r = reserve_view(c, err)) < 0)
+	r = reserve_view(c, err);
+	if (r < 0)
 		return r;
 	info.buffer = in->buffer->handle;
 	info.format = format_table[in->format].format;
@@ -169,33 +170,70 @@ static int check_dispatch(const struct vk *vk, const struct vk_dispatch *d, stru
 	return 0;
 }
 
-/*
- * Every binding that the layout has gets something: a kernel names bindings that its
- * specialization leaves out. Those past the inputs repeat the last one.
- */
+static int check_kind(enum binding kind, const struct vk_input *in, struct err *err)
+{
+	if (kind == (format_table[in->format].is_uint ? BINDING_UINT_TEXELS : BINDING_FLOAT_TEXELS))
+		return 0;
+	return err_set(err, -EINVAL, "the kernel does not read %s", format_table[in->format].name);
+}
+
+/* For a binding that the kernel names but its specialization never reads: any texel of the right kind. */
+static struct vk_input stand_in(enum binding kind, const struct vk_input *first)
+{
+	return (struct vk_input){
+		.format = kind == BINDING_UINT_TEXELS ? VK_R32_UINT : VK_R32_FLOAT,
+		.buffer = first->buffer,
+		.offset = first->offset,
+		.bytes = sizeof(uint32_t),
+	};
+}
+
+static int input_view(struct vk_cmd *c, const struct vk_dispatch *d, uint32_t i, enum binding kind,
+		      VkBufferView *ret, struct err *err)
+{
+	struct vk_input in;
+	int r;
+
+	if (i >= d->n_inputs) {
+		in = stand_in(kind, &d->inputs[0]);
+		return get_view(c, &in, ret, err);
+	}
+	r = check_input(c, &d->inputs[i], err);
+	if (r == 0)
+		r = check_kind(kind, &d->inputs[i], err);
+	return r < 0 ? r : get_view(c, &d->inputs[i], ret, err);
+}
+
 static int push_bindings(struct vk_cmd *c, const struct vk_dispatch *d, struct err *err)
 {
+	const struct bindings *declared = pipelines_bindings(c->vk, d->shader);
 	const VkDescriptorBufferInfo out = { d->out->handle, d->out_offset, d->out_bytes };
 	VkBufferView views[VK_MAX_INPUTS];
 	VkWriteDescriptorSet writes[1 + VK_MAX_INPUTS];
-	const uint32_t n = d->n_inputs ? 1 + VK_MAX_INPUTS : 1;
+	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < n; i++)
-		writes[i] = (VkWriteDescriptorSet){
-			.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
-			.dstBinding = i,
-			.descriptorCount = 1,
-			.descriptorType = i ? VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER : VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
-			.pBufferInfo = i ? NULL : &out,
-			.pTexelBufferView = i ? &views[i - 1] : NULL,
-		};
-	for (uint32_t i = 0; i + 1 < n; i++) {
-		const int r = i < d->n_inputs ? get_view(c, &d->inputs[i], &views[i], err) : 0;
+	writes[n++] = (VkWriteDescriptorSet){
+		.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+		.descriptorCount = 1,
+		.descriptorType = VK_DESCRIPTOR_TYPE_STORAGE_BUFFER,
+		.pBufferInfo = &out,
+	};
+	for (uint32_t i = 0; i < VK_MAX_INPUTS; i++) {
+		const enum binding kind = declared->kind[1 + i];
+		int r;
 
+		if (kind == BINDING_NONE || !d->n_inputs)
+			continue;
+		r = input_view(c, d, i, kind, &views[i], err);
 		if (r < 0)
 			return err_prefix(err, "%s: input %" PRIu32, shader_table[d->shader].name, i);
-		if (i >= d->n_inputs)
-			views[i] = views[d->n_inputs - 1];
+		writes[n++] = (VkWriteDescriptorSet){
+			.sType = VK_STRUCTURE_TYPE_WRITE_DESCRIPTOR_SET,
+			.dstBinding = 1 + i,
+			.descriptorCount = 1,
+			.descriptorType = VK_DESCRIPTOR_TYPE_UNIFORM_TEXEL_BUFFER,
+			.pTexelBufferView = &views[i],
+		};
 	}
 	c->vk->push_descriptors(c->commands, VK_PIPELINE_BIND_POINT_COMPUTE, c->vk->pipelines.layout, 0, n, writes);
 	return 0;

@@ -9,6 +9,7 @@
 struct format_row {
 	VkFormat format;
 	unsigned bytes;
+	bool is_uint;
 	const char *name;
 };
 extern const struct format_row format_table[];

@@ -51,7 +51,7 @@ void pipelines_finish(struct vk *vk)
 	for (size_t i = 0; i < p->n; i++)
 		vkDestroyPipeline(vk->device, p->kernels[i].pipeline, NULL);
 	for (unsigned i = 0; i < SHADER_COUNT; i++)
-		vkDestroyShaderModule(vk->device, p->modules[i], NULL);
+		vkDestroyShaderModule(vk->device, p->modules[i].handle, NULL);
 	vkDestroyPipelineLayout(vk->device, p->layout, NULL);
 	vkDestroyDescriptorSetLayout(vk->device, p->set_layout, NULL);
 	free(p->kernels);
@@ -87,20 +87,26 @@ static int reserve(struct pipelines *p, struct err *err)
 
 static int module_get(struct vk *vk, unsigned shader, VkShaderModule *ret, struct err *err)
 {
-	VkShaderModule *module = &vk->pipelines.modules[shader];
+	struct module *m = &vk->pipelines.modules[shader];
+	const struct shader_code *code = &shader_table[shader];
+	const VkShaderModuleCreateInfo info = {
+		.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+		.codeSize = code->bytes,
+		.pCode = code->words,
+	};
 	int r = 0;
 
-	if (!*module) {
-		const VkShaderModuleCreateInfo info = {
-			.sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-			.codeSize = shader_table[shader].bytes,
-			.pCode = shader_table[shader].words,
-		};
-
-		r = vk_result(vkCreateShaderModule(vk->device, &info, NULL, module), shader_table[shader].name, err);
+	if (!m->handle) {
+		r = vk_result(vkCreateShaderModule(vk->device, &info, NULL, &m->handle), code->name, err);
+		reflect_bindings(code, &m->bindings);
 	}
-	*ret = *module;
+	*ret = m->handle;
 	return r;
+}
+
+const struct bindings *pipelines_bindings(const struct vk *vk, unsigned shader)
+{
+	return &vk->pipelines.modules[shader].bindings;
 }
 
 static int compile(struct vk *vk, VkShaderModule module, struct kernel *k, struct err *err)

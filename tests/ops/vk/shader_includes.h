@@ -1,0 +1,1 @@
+#include "blend.spv.h"
