@@ -57,6 +57,9 @@ void weights_bind(struct weights *w, struct weight *ret, unsigned rank, const ui
 /* A [out, in, 3, 3] kernel, rearranged while loading to [9, out, in] (ret->dim as op_conv3x3 wants). */
 void weights_conv3x3(struct weights *w, struct weight *ret, uint32_t out, uint32_t in, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
+/* A [out, in, 1, 1] kernel, bound as the [out, in] matrix it is. */
+void weights_conv1x1(struct weights *w, struct weight *ret, uint32_t out, uint32_t in, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
 /* Kept on the host (embedding table): pointer to the mapped source, NULL when wrong. */
 const struct weights_source *weights_host(struct weights *w, unsigned rank, const uint32_t *dim, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -70,5 +73,10 @@ typedef void (*weights_progress)(void *context, uint64_t completed, uint64_t tot
 /* Puts every claimed tensor on the device: imported in place where possible, else uploaded. */
 int weights_load(struct weights *w, struct vk *vk, weights_progress progress, void *context, struct err *err);
 uint64_t weights_bytes(const struct weights *w);        /* claimed, device side */
+/*
+ * Whether all mapped files can still be read to their ends: -EIO naming the blob that was
+ * cut off since. Reading it would end the process by SIGBUS.
+ */
+int weights_verify(const struct weights *w, struct err *err);
 
 #endif

@@ -20,8 +20,11 @@ struct text_encoder_class {
 	 * is inside, e.g. the last but one layer without the final norm).
 	 */
 	T (*build)(const void *self, struct graph *g, uint32_t n, T *ret_embeds, T *ret_rope);
-	/* Fills the two inputs of build(): embeddings gathered on the host, rotary table. */
-	void (*feed)(const void *self, struct graph *g, T embeds, T rope, const uint32_t *ids, uint32_t n);
+	/*
+	 * Fills the two inputs of build(): embeddings gathered on the host, rotary table.
+	 * 0 or -ENOMEM.
+	 */
+	int (*feed)(const void *self, struct graph *g, T embeds, T rope, const uint32_t *ids, uint32_t n);
 };
 extern const struct text_encoder_class qwen3;
 

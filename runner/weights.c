@@ -1,0 +1,473 @@
+/*
+ * The tensors of a model: where they come from and who claims them. Owns the mapped
+ * blobs and the list of everything that does not fit. GPU thread, or the importer.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "runner/sigbus.h"
+#include "runner/weights_private.h"
+
+enum { NAME_MAX_LEN = 512, PROBLEMS_MAX = 380 };        /* what fits into one error */
+
+/* ---- sources ---- */
+
+struct weights *weights_create(void)
+{
+	struct weights *w = calloc(1, sizeof *w);
+
+	if (w)
+		buf_init(&w->problems, 4096);
+	return w;
+}
+
+/* Room for one more element; *list stays valid on failure. */
+static bool reserve(void **list, size_t n, size_t *size, size_t element)
+{
+	size_t bigger = *size ? *size * 2 : 256;
+	void *grown;
+
+	if (n < *size)
+		return true;
+	grown = reallocarray(*list, bigger, element);
+	if (!grown)
+		return false;
+	*list = grown;
+	*size = bigger;
+	return true;
+}
+
+int weights_offer(struct weights *w, const struct weights_source *source, struct err *err)
+{
+	struct weights_source s = *source;
+
+	if (!reserve((void **)&w->sources, w->n_sources, &w->sources_size, sizeof s))
+		return err_set(err, -ENOMEM, "out of memory");
+	s.name = strdup(source->name);
+	s.origin = strdup(source->origin ? source->origin : "");
+	s.claimed = false;
+	if (!s.name || !s.origin) {
+		free(s.name);
+		free(s.origin);
+		return err_set(err, -ENOMEM, "out of memory");
+	}
+	w->sources[w->n_sources++] = s;
+	return 0;
+}
+
+static int map_blob(const struct store *s, const struct layer *layer, struct blob *b, struct err *err)
+{
+	int fd, r;
+
+	fd = store_blob_open(s, layer->digest, err);
+	if (fd < 0)
+		return fd;
+	r = safetensors_map_fd(fd, layer->digest, &b->st, err);
+	close(fd);
+	if (r < 0)
+		return err_prefix(err, "tensor %s", layer->name);
+	strcpy(b->digest, layer->digest);
+	if (!sigbus_watch(b->st.map, b->st.file_size, b->digest))
+		return err_set(err, -ENOMEM, "out of memory");
+	return 0;
+}
+
+static int offer_blob(struct weights *w, const struct layer *layer, const struct blob *b, struct err *err)
+{
+	const struct st_tensor *t = safetensors_pick(&b->st, layer->name);
+	struct weights_source source = {
+		.name = layer->name, .origin = (char *)b->digest,
+		.map = b->st.map, .map_bytes = b->st.file_size,
+	};
+
+	if (!t)
+		return err_set(err, -EBADMSG, "blob %s does not hold tensor %s", b->digest, layer->name);
+	if (json_object_get(b->st.metadata, "quant_type"))
+		return err_set(err, -EINVAL, "tensor %s is quantized (%s); this version draws with F32, "
+			       "F16 and BF16 weights only", layer->name,
+			       json_string_value(json_object_get(b->st.metadata, "quant_type")));
+	source.dtype = t->dtype;
+	source.rank = t->rank;
+	memcpy(source.shape, t->shape, sizeof source.shape);
+	source.data = b->st.map + b->st.data_start + t->begin;
+	source.bytes = t->end - t->begin;
+	return weights_offer(w, &source, err);
+}
+
+static int open_blobs(struct weights *w, const struct store *s, const struct manifest *m, struct err *err)
+{
+	size_t i;
+	int r;
+
+	w->blobs = calloc(m->n_layers + 1, sizeof *w->blobs);
+	if (!w->blobs)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (i = 0; i < m->n_layers; i++) {
+		const struct layer *layer = &m->layers[i];
+		struct blob *b = &w->blobs[w->n_blobs];
+
+		if (strcmp(layer->media_type, MEDIA_TENSOR))
+			continue;
+		if (!layer->name)
+			return err_set(err, -EBADMSG, "tensor layer %s has no name", layer->digest);
+		w->n_blobs++;
+		r = map_blob(s, layer, b, err);
+		if (r == 0)
+			r = offer_blob(w, layer, b, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int weights_open(const struct store *s, const struct manifest *m, struct weights **ret, struct err *err)
+{
+	struct weights *w = weights_create();
+	int r;
+
+	if (!w)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = open_blobs(w, s, m, err);
+	if (r < 0) {
+		weights_close(NULL, &w);
+		return r;
+	}
+	*ret = w;
+	return 0;
+}
+
+void weights_close(struct vk *vk, struct weights **ret)
+{
+	struct weights *w = *ret;
+	size_t i;
+
+	if (!w)
+		return;
+	/* Buffers first: they may wrap the mappings. */
+	for (i = 0; i < w->n_buffers; i++)
+		vk_buffer_destroy(vk, &w->buffers[i]);
+	for (i = 0; i < w->n_blobs; i++) {
+		if (w->blobs[i].st.map)
+			sigbus_forget(w->blobs[i].st.map);
+		safetensors_finish(&w->blobs[i].st);
+	}
+	for (i = 0; i < w->n_sources; i++) {
+		free(w->sources[i].name);
+		free(w->sources[i].origin);
+	}
+	free(w->buffers);
+	free(w->blobs);
+	free(w->sources);
+	free(w->claims);
+	buf_finish(&w->problems);
+	free(w);
+	*ret = NULL;
+}
+
+/* ---- problems ---- */
+
+__attribute__((format(printf, 2, 3)))
+static void problem(struct weights *w, const char *format, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof text, format, ap);
+	va_end(ap);
+	log_debug("weights: %s", text);
+	/* Whole entries only; weights_check() counts the others. */
+	if (w->n_listed == 0 || w->problems.len + strlen(text) + 2 <= PROBLEMS_MAX) {
+		buf_printf(&w->problems, "%s%s", w->n_listed ? "; " : "", text);
+		w->n_listed++;
+	}
+	w->n_problems++;
+}
+
+static void print_shape(unsigned rank, const uint64_t *shape, char ret[96])
+{
+	size_t n = 0;
+	unsigned i;
+
+	ret[0] = 0;
+	for (i = 0; i < rank && n < 70; i++)
+		n += (size_t)snprintf(ret + n, 96 - n, "%s%llu", i ? ", " : "", (unsigned long long)shape[i]);
+}
+
+/* ---- claims ---- */
+
+static int by_name(const void *a, const void *b)
+{
+	const struct weights_source *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
+void weights_component(struct weights *w, const char *component, const char *optional_prefix)
+{
+	w->component = component;
+	w->optional_prefix = optional_prefix;
+	if (w->n_sources && w->n_claims == 0)
+		qsort(w->sources, w->n_sources, sizeof *w->sources, by_name);
+}
+
+static struct weights_source *find_full(const struct weights *w, const char *name)
+{
+	struct weights_source key = { .name = (char *)name };
+
+	if (!w->n_sources)
+		return NULL;
+	return bsearch(&key, w->sources, w->n_sources, sizeof key, by_name);
+}
+
+/* "to_q.weight" in component "transformer", then with the optional prefix. */
+static struct weights_source *find(const struct weights *w, const char *relative)
+{
+	struct weights_source *s;
+	char name[NAME_MAX_LEN];
+
+	snprintf(name, sizeof name, "%s/%s", w->component, relative);
+	s = find_full(w, name);
+	if (s || !w->optional_prefix)
+		return s;
+	snprintf(name, sizeof name, "%s/%s%s", w->component, w->optional_prefix, relative);
+	return find_full(w, name);
+}
+
+static bool same_shape(const struct weights_source *s, unsigned rank, const uint64_t *want)
+{
+	return s->rank == rank && !memcmp(s->shape, want, rank * sizeof *want);
+}
+
+/* The source of this name and shape, now claimed; else NULL and a problem more. */
+static struct weights_source *claim_source(struct weights *w, const char *relative,
+					   unsigned rank, const uint64_t *want)
+{
+	struct weights_source *s = find(w, relative);
+	char is[96], should[96];
+
+	if (!s) {
+		problem(w, "%s/%s is missing", w->component, relative);
+		return NULL;
+	}
+	s->claimed = true;
+	if (!same_shape(s, rank, want)) {
+		print_shape(s->rank, s->shape, is);
+		print_shape(rank, want, should);
+		problem(w, "%s is [%s], the configs want [%s]", s->name, is, should);
+		return NULL;
+	}
+	if (!dtype_is_float(s->dtype)) {
+		problem(w, "%s is %s, not F32, F16 or BF16", s->name, dtype_name(s->dtype));
+		return NULL;
+	}
+	return s;
+}
+
+static struct weights_source *bind(struct weights *w, struct weight *ret, enum layout layout,
+				   unsigned rank, const uint64_t *shape, const char *format, va_list ap)
+{
+	struct weights_source *s;
+	char relative[NAME_MAX_LEN];
+	unsigned i;
+
+	*ret = (struct weight){ 0 };
+	vsnprintf(relative, sizeof relative, format, ap);
+	s = claim_source(w, relative, rank, shape);
+	if (!s)
+		return NULL;
+	if (!reserve((void **)&w->claims, w->n_claims, &w->claims_size, sizeof *w->claims)) {
+		w->no_memory = true;
+		return NULL;
+	}
+	w->claims[w->n_claims++] = (struct claim){ ret, (size_t)(s - w->sources), layout };
+	ret->dtype = s->dtype;
+	ret->bytes = s->bytes;
+	ret->rank = rank;
+	for (i = 0; i < rank; i++)
+		ret->dim[i] = (uint32_t)shape[i];
+	return s;
+}
+
+void weights_bind(struct weights *w, struct weight *ret, unsigned rank, const uint32_t *dim,
+		  const char *format, ...)
+{
+	uint64_t shape[4] = { 0 };
+	unsigned i;
+	va_list ap;
+
+	for (i = 0; i < rank; i++)
+		shape[i] = dim[i];
+	va_start(ap, format);
+	bind(w, ret, LAYOUT_STORED, rank, shape, format, ap);
+	va_end(ap);
+}
+
+void weights_conv3x3(struct weights *w, struct weight *ret, uint32_t out, uint32_t in,
+		     const char *format, ...)
+{
+	const uint64_t shape[4] = { out, in, 3, 3 };
+	va_list ap;
+
+	va_start(ap, format);
+	if (bind(w, ret, LAYOUT_TAPS_FIRST, 4, shape, format, ap)) {
+		ret->rank = 3;
+		memcpy(ret->dim, (const uint32_t[4]){ 9, out, in, 0 }, sizeof ret->dim);
+	}
+	va_end(ap);
+}
+
+void weights_conv1x1(struct weights *w, struct weight *ret, uint32_t out, uint32_t in,
+		     const char *format, ...)
+{
+	const uint64_t shape[4] = { out, in, 1, 1 };
+	va_list ap;
+
+	va_start(ap, format);
+	if (bind(w, ret, LAYOUT_STORED, 4, shape, format, ap)) {
+		ret->rank = 2;
+		memcpy(ret->dim, (const uint32_t[4]){ out, in, 0, 0 }, sizeof ret->dim);
+	}
+	va_end(ap);
+}
+
+const struct weights_source *weights_host(struct weights *w, unsigned rank, const uint32_t *dim,
+					  const char *format, ...)
+{
+	char relative[NAME_MAX_LEN];
+	uint64_t shape[4] = { 0 };
+	unsigned i;
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(relative, sizeof relative, format, ap);
+	va_end(ap);
+	for (i = 0; i < rank; i++)
+		shape[i] = dim[i];
+	return claim_source(w, relative, rank, shape);
+}
+
+bool weights_has(const struct weights *w, const char *format, ...)
+{
+	char relative[NAME_MAX_LEN];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(relative, sizeof relative, format, ap);
+	va_end(ap);
+	return find(w, relative);
+}
+
+static bool starts_with(const char *text, const char *prefix)
+{
+	return !strncmp(text, prefix, strlen(prefix));
+}
+
+/* The name inside the current component, NULL when the tensor is of another. */
+static const char *relative_name(const struct weights *w, const struct weights_source *s)
+{
+	size_t n = strlen(w->component);
+
+	return starts_with(s->name, w->component) && s->name[n] == '/' ? s->name + n + 1 : NULL;
+}
+
+void weights_ignore(struct weights *w, const char *prefix)
+{
+	const char *optional = w->optional_prefix ? w->optional_prefix : "";
+	size_t i;
+
+	for (i = 0; i < w->n_sources; i++) {
+		const char *name = relative_name(w, &w->sources[i]);
+
+		if (!name)
+			continue;
+		if (starts_with(name, prefix) ||
+		    (starts_with(name, optional) && starts_with(name + strlen(optional), prefix)))
+			w->sources[i].claimed = true;
+	}
+}
+
+/* ---- the verdict ---- */
+
+static size_t count_unclaimed(const struct weights *w, const char **ret_first)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < w->n_sources; i++)
+		if (!w->sources[i].claimed && n++ == 0)
+			*ret_first = w->sources[i].name;
+	return n;
+}
+
+static int report(const struct weights *w, const char *unclaimed, size_t n_unclaimed, struct err *err)
+{
+	struct buf text = BUF_INIT(4096);
+	int r;
+
+	if (w->n_problems)
+		buf_append(&text, w->problems.data, w->problems.len);
+	if (w->n_problems > w->n_listed)
+		buf_printf(&text, "; and %zu more", w->n_problems - w->n_listed);
+	if (n_unclaimed)
+		buf_printf(&text, "%s%s is not part of this architecture", w->n_problems ? "; " : "", unclaimed);
+	if (n_unclaimed > 1)
+		buf_printf(&text, " (nor are %zu others)", n_unclaimed - 1);
+	r = err_set(err, -EINVAL, "the tensors do not fit the configs: %s",
+		    buf_failed(&text) ? "out of memory" : text.data);
+	buf_finish(&text);
+	return r;
+}
+
+int weights_check(const struct weights *w, struct err *err)
+{
+	const char *unclaimed = NULL;
+	size_t n_unclaimed = count_unclaimed(w, &unclaimed);
+
+	if (w->no_memory)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (w->n_problems == 0 && n_unclaimed == 0)
+		return 0;
+	return report(w, unclaimed, n_unclaimed, err);
+}
+
+uint64_t weights_bytes(const struct weights *w)
+{
+	uint64_t bytes = 0;
+	size_t i;
+
+	for (i = 0; i < w->n_claims; i++)
+		bytes += claim_bytes(w, &w->claims[i]);
+	return bytes;
+}
+
+/* The kernel tells a pipe what a load would be told by SIGBUS. */
+static bool readable(const int pipe_fds[2], const unsigned char *at)
+{
+	unsigned char byte;
+
+	return write(pipe_fds[1], at, 1) == 1 && read(pipe_fds[0], &byte, 1) == 1;
+}
+
+int weights_verify(const struct weights *w, struct err *err)
+{
+	int fds[2], r = 0;
+	size_t i;
+
+	if (pipe(fds) < 0)
+		return err_errno(err, errno, "pipe");
+	for (i = 0; i < w->n_blobs && r == 0; i++) {
+		const struct blob *b = &w->blobs[i];
+
+		if (!readable(fds, b->st.map + b->st.file_size - 1))
+			r = err_set(err, -EIO, "blob %s was truncated or is unreadable while the model "
+				    "was loaded", b->digest);
+	}
+	close(fds[0]);
+	close(fds[1]);
+	return r;
+}

@@ -1,0 +1,185 @@
+/*
+ * Claimed tensors onto the device: big ones in place where the device can read the
+ * mapped file, the others packed into a few buffers. GPU thread.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runner/weights_private.h"
+
+enum {
+	PLACE_ALIGN = 256,                      /* any texel or storage view may start there */
+	IN_PLACE_MIN = 64 << 10,                /* below, a buffer of its own costs more than a copy */
+	IN_PLACE_ALIGN = 8,                     /* what kernels read at full speed */
+	POOL_BYTES = 64 << 20,
+	PROGRESS_BYTES = 16 << 20,
+};
+
+struct loading {
+	struct weights *w;
+	struct vk *vk;
+	struct err *err;
+	weights_progress progress;
+	void *context;
+	uint64_t completed, total, reported;
+};
+
+static void advance(struct loading *l, uint64_t bytes)
+{
+	l->completed += bytes;
+	if (!l->progress || (l->completed - l->reported < PROGRESS_BYTES && l->completed < l->total))
+		return;
+	l->reported = l->completed;
+	l->progress(l->context, l->completed, l->total);
+}
+
+static uint64_t align_up(uint64_t x, uint64_t align)
+{
+	return (x + align - 1) / align * align;
+}
+
+/* ---- in place ---- */
+
+static bool may_stay(const struct loading *l, const struct claim *c)
+{
+	const struct weights_source *s = &l->w->sources[c->source];
+
+	return vk_limits(l->vk)->shares_memory && c->layout == LAYOUT_STORED && s->map &&
+		s->bytes >= IN_PLACE_MIN && (uintptr_t)s->data % IN_PLACE_ALIGN == 0;
+}
+
+/* The pages under the tensor as a buffer; false: copy it instead. */
+static bool import(struct loading *l, const struct claim *c)
+{
+	const struct weights_source *s = &l->w->sources[c->source];
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t offset = (uintptr_t)s->data % page;
+	struct vk_buffer **slot = &l->w->buffers[l->w->n_buffers];
+	struct err ignored;
+
+	if (vk_buffer_import(l->vk, s->data - offset, align_up(offset + s->bytes, page), slot, &ignored) < 0)
+		return false;
+	l->w->n_buffers++;
+	c->ret->buffer = *slot;
+	c->ret->offset = offset;
+	return true;
+}
+
+/* ---- copied ---- */
+
+/* [out][in][9] -> [9][out][in] for elements of any size. */
+static void taps_first(const unsigned char *src, unsigned char *dst, uint64_t out_in, size_t element)
+{
+	uint64_t i;
+	unsigned tap;
+
+	for (i = 0; i < out_in; i++)
+		for (tap = 0; tap < 9; tap++)
+			memcpy(dst + (tap * out_in + i) * element, src + (i * 9 + tap) * element, element);
+}
+
+static int upload_taps_first(struct loading *l, const struct claim *c)
+{
+	const struct weights_source *s = &l->w->sources[c->source];
+	unsigned char *copy = malloc(s->bytes);
+	int r;
+
+	if (!copy)
+		return err_set(l->err, -ENOMEM, "tensor %s: out of memory", s->name);
+	taps_first(s->data, copy, s->shape[0] * s->shape[1], dtype_size(s->dtype));
+	r = vk_upload(l->vk, c->ret->buffer, c->ret->offset, copy, s->bytes, l->err);
+	free(copy);
+	return r;
+}
+
+static int upload(struct loading *l, const struct claim *c)
+{
+	const struct weights_source *s = &l->w->sources[c->source];
+	int r;
+
+	if (c->layout == LAYOUT_TAPS_FIRST)
+		r = upload_taps_first(l, c);
+	else
+		r = vk_upload(l->vk, c->ret->buffer, c->ret->offset, s->data, s->bytes, l->err);
+	if (r == 0)
+		advance(l, s->bytes);
+	return r;
+}
+
+/* Claims from first on, without a buffer, that together fill one; returns where the next begins. */
+static size_t fill_pool(struct loading *l, size_t first, uint64_t *ret_bytes)
+{
+	uint64_t used = 0;
+	size_t i;
+
+	for (i = first; i < l->w->n_claims; i++) {
+		const struct claim *c = &l->w->claims[i];
+
+		if (c->ret->buffer)
+			continue;
+		if (used && used + claim_bytes(l->w, c) > POOL_BYTES)
+			break;
+		c->ret->offset = used;
+		used = align_up(used + claim_bytes(l->w, c), PLACE_ALIGN);
+	}
+	*ret_bytes = used;
+	return i;
+}
+
+static int load_pool(struct loading *l, size_t first, size_t end, uint64_t bytes)
+{
+	struct vk_buffer **slot = &l->w->buffers[l->w->n_buffers];
+	size_t i;
+	int r;
+
+	r = vk_buffer_create(l->vk, VK_DEVICE, bytes, slot, l->err);
+	if (r < 0)
+		return err_prefix(l->err, "weights");
+	l->w->n_buffers++;
+	for (i = first; i < end; i++) {
+		const struct claim *c = &l->w->claims[i];
+
+		if (c->ret->buffer)
+			continue;
+		c->ret->buffer = *slot;
+		r = upload(l, c);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int load_copies(struct loading *l)
+{
+	size_t first = 0;
+
+	while (first < l->w->n_claims) {
+		uint64_t bytes;
+		size_t end = fill_pool(l, first, &bytes);
+		int r = bytes ? load_pool(l, first, end, bytes) : 0;
+
+		if (r < 0)
+			return r;
+		first = end;
+	}
+	return vk_upload_finish(l->vk, l->err);
+}
+
+int weights_load(struct weights *w, struct vk *vk, weights_progress progress, void *context, struct err *err)
+{
+	struct loading l = {
+		.w = w, .vk = vk, .err = err, .progress = progress, .context = context,
+		.total = weights_bytes(w),
+	};
+	size_t i;
+
+	w->buffers = calloc(w->n_claims + 1, sizeof *w->buffers);
+	if (!w->buffers)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (i = 0; i < w->n_claims; i++)
+		if (may_stay(&l, &w->claims[i]) && import(&l, &w->claims[i]))
+			advance(&l, claim_bytes(w, &w->claims[i]));
+	return load_copies(&l);
+}

@@ -1,0 +1,46 @@
+#ifndef EASEL_RUNNER_WEIGHTS_PRIVATE_H
+#define EASEL_RUNNER_WEIGHTS_PRIVATE_H
+
+#include "common/buf.h"
+#include "common/safetensors.h"
+#include "runner/weights.h"
+
+/* How a tensor's elements lie on the device. */
+enum layout {
+	LAYOUT_STORED,
+	LAYOUT_TAPS_FIRST,                      /* [out, in, 9] -> [9, out, in] */
+};
+
+/* One tensor that a model file wants on the device. */
+struct claim {
+	struct weight *ret;
+	size_t source;                          /* index */
+	enum layout layout;
+};
+
+struct blob {
+	struct safetensors st;
+	char digest[DIGEST_SIZE];
+};
+
+struct weights {
+	struct weights_source *sources;         /* sorted by name from the first component on */
+	size_t n_sources, sources_size;
+	struct claim *claims;
+	size_t n_claims, claims_size;
+	struct blob *blobs;                     /* of weights_open() */
+	size_t n_blobs;
+	struct vk_buffer **buffers;             /* of weights_load() */
+	size_t n_buffers;
+	const char *component, *optional_prefix;
+	struct buf problems;                    /* "; " between them, as many as fit a sentence */
+	size_t n_problems, n_listed;
+	bool no_memory;
+};
+
+static inline uint64_t claim_bytes(const struct weights *w, const struct claim *c)
+{
+	return w->sources[c->source].bytes;
+}
+
+#endif
