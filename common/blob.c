@@ -91,6 +91,7 @@ int blob_writer_begin(struct store *s, struct blob_writer **ret, struct err *err
 
 	if (!w)
 		return err_set(err, -ENOMEM, "out of memory");
+	store_lock_shared(s);
 	w->store = s;
 	w->fd = -1;
 	w->digest = digest_begin();

@@ -1,6 +1,7 @@
 /*
  * Growable bytes with a hard maximum and a sticky failure. Owns data; one thread.
  */
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static bool reserve(struct buf *b, size_t len)
 	size_t need, size;
 	char *data;
 
-	if (b->failed || len > b->max || b->len > b->max - len) {
+	if (b->failed || len > b->max || b->len > b->max - len || b->len + len == SIZE_MAX) {
 		b->failed = true;
 		return false;
 	}
@@ -33,7 +34,7 @@ static bool reserve(struct buf *b, size_t len)
 		return true;
 	size = b->size ? b->size : 256;
 	while (size < need)
-		size += size / 2 + 1;
+		size = size > SIZE_MAX / 2 ? need : 2 * size;
 	data = realloc(b->data, size);
 	if (!data) {
 		b->failed = true;
@@ -88,13 +89,12 @@ void buf_printf(struct buf *b, const char *format, ...)
 
 void buf_consume(struct buf *b, size_t len)
 {
-	if (len >= b->len) {
-		b->len = 0;
+	if (!b->len)
 		return;
-	}
-	memmove(b->data, b->data + len, b->len - len);
+	if (len > b->len)
+		len = b->len;
 	b->len -= len;
-	b->data[b->len] = '\0';
+	memmove(b->data, b->data + len, b->len + 1);
 }
 
 char *buf_take(struct buf *b, size_t *ret_len)

@@ -118,7 +118,7 @@ void file_temp_name(const char *path, char *ret, size_t size)
 	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) < 0)
 		number = (uint64_t)getpid();
 	parent_of(path, folder);
-	snprintf(ret, size, "%s/.easel-%" PRIu64, folder, number);
+	snprintf(ret, size, "%s/" FILE_TEMP_PREFIX "%" PRIu64, folder, number);
 }
 
 static int write_and_sync(int fd, const char *path, const void *data, size_t len, struct err *err)

@@ -12,7 +12,9 @@ int file_read(const char *path, size_t max, char **ret, size_t *ret_len, struct 
 /* The same from a descriptor at its start; path is for errors only. */
 int file_read_fd(int fd, const char *path, size_t max, char **ret, size_t *ret_len, struct err *err);
 int file_write_all(int fd, const char *path, const void *data, size_t len, struct err *err);
-/* Temporary ".easel-*" in the same folder, fsync, rename, fsync of the folder; mode 0644. */
+#define FILE_TEMP_PREFIX ".easel-"
+
+/* A temporary file (FILE_TEMP_PREFIX) in the same folder, fsync, rename, fsync of the folder; mode 0644. */
 int file_replace(const char *path, const void *data, size_t len, struct err *err);
 /* A free name beside path for a temporary file or link. */
 void file_temp_name(const char *path, char *ret, size_t size);

@@ -2,10 +2,12 @@
  * Frames out of a byte stream. Owns its buffer; one thread.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "common/frame.h"
 #include "common/limits.h"
+
+/* A buffer that held a picture is not kept for small messages. */
+#define KEEP_BYTES (1u << 20)
 
 void frame_reader_init(struct frame_reader *r)
 {
@@ -24,6 +26,8 @@ int frame_reader_feed(struct frame_reader *r, const void *data, size_t len, stru
 	/* What next() handed out is dropped here, once per read rather than once per frame. */
 	buf_consume(&r->in, r->consumed);
 	r->consumed = 0;
+	if (!r->in.len && r->in.size > KEEP_BYTES)
+		buf_finish(&r->in);
 	buf_append(&r->in, data, len);
 	if (buf_failed(&r->in))
 		return err_set(err, -EMSGSIZE, "more than %zu bytes are waiting", r->in.max);
@@ -38,11 +42,12 @@ static uint32_t bound_of(enum frame_kind kind)
 int frame_reader_next(struct frame_reader *r, struct frame *ret, struct err *err)
 {
 	size_t have = r->in.len - r->consumed;
-	const unsigned char *head = (const unsigned char *)r->in.data + r->consumed;
+	const unsigned char *head;
 	uint32_t len, bound;
 
 	if (have < FRAME_HEADER)
 		return 0;
+	head = (const unsigned char *)r->in.data + r->consumed;
 	len = head[0] | (uint32_t)head[1] << 8 | (uint32_t)head[2] << 16 | (uint32_t)head[3] << 24;
 	bound = bound_of((enum frame_kind)head[4]);
 	if (!bound)

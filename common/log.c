@@ -4,6 +4,7 @@
  */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,9 +30,15 @@ void log_open(const char *source, enum log_level threshold)
 
 enum log_level log_level_from_env(void)
 {
-	if (settings_u64("DEBUG", 0) >= 2)
-		return LOG_TRACE;
-	return settings_bool("DEBUG", false) ? LOG_DEBUG : LOG_INFO;
+	char *value = settings_get("DEBUG");
+	enum log_level level = LOG_INFO;
+
+	if (value && !strcmp(value, "2"))
+		level = LOG_TRACE;
+	else if (settings_bool("DEBUG", false))
+		level = LOG_DEBUG;
+	free(value);
+	return level;
 }
 
 /* Appends c to line as logfmt wants it inside quotes. */

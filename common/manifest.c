@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/buf.h"
 #include "common/fields.h"
 #include "common/limits.h"
 #include "common/manifest.h"
@@ -15,12 +16,16 @@ struct layer_fields {
 	json_t *shape;
 };
 
+/* 64 TiB: sums over LIMIT_LAYERS stay within 64 bits. */
+#define MAX_LAYER_BYTES 0x1p46
+
+/* In the order that the reference writes. */
 static const struct field layer_fields[] = {
 	FIELD(struct layer_fields, mediaType, STR, .required = true, .max = 4096),
 	FIELD(struct layer_fields, digest, STR, .required = true, .max = 4096),
-	FIELD(struct layer_fields, size, U64, .required = true),
-	FIELD(struct layer_fields, name, STR, .max = 4096),
+	FIELD(struct layer_fields, size, U64, .required = true, .max = MAX_LAYER_BYTES),
 	FIELD(struct layer_fields, from, STR, .max = 4096),
+	FIELD(struct layer_fields, name, STR, .max = 4096),
 	FIELD(struct layer_fields, dtype, STR, .max = 64),
 	FIELD(struct layer_fields, shape, JSON),
 	{ 0 }
@@ -85,10 +90,30 @@ struct layer *manifest_add(struct manifest *m, const char *media_type, const cha
 	return l;
 }
 
-/* A name becomes part of messages and lookups, never of a path; still no "..". */
+/* A name is a path in the source folder; it is never used as one, and still must not climb. */
 static bool name_fits(const char *name)
 {
-	return !name || (name[0] && name[0] != '/' && !strstr(name, ".."));
+	const char *part = name;
+
+	if (!name)
+		return true;
+	if (*name == '/')
+		return false;
+	for (; part; part = strchr(part, '/')) {
+		part += *part == '/';
+		if (!strncmp(part, "..", 2) && (part[2] == '/' || !part[2]))
+			return false;
+	}
+	return true;
+}
+
+/* Empty members count as absent. */
+static char *nonempty(char *text)
+{
+	if (text && *text)
+		return text;
+	free(text);
+	return NULL;
 }
 
 static int read_layer(const json_t *object, struct layer *ret, struct err *err)
@@ -108,11 +133,19 @@ static int read_layer(const json_t *object, struct layer *ret, struct err *err)
 	free(f.digest);
 	ret->size = f.size;
 	ret->media_type = f.mediaType;
-	ret->name = f.name;
-	ret->from = f.from;
-	ret->dtype = f.dtype;
+	ret->name = nonempty(f.name);
+	ret->from = nonempty(f.from);
+	ret->dtype = nonempty(f.dtype);
 	ret->shape = f.shape;
 	return 0;
+}
+
+/* The reference writes a config without digest where there is none. */
+static bool has_digest(const json_t *config)
+{
+	const char *digest = json_string_value(json_object_get(config, "digest"));
+
+	return digest && *digest;
 }
 
 static int read_manifest(const json_t *document, struct manifest *m, struct err *err)
@@ -125,7 +158,7 @@ static int read_manifest(const json_t *document, struct manifest *m, struct err 
 		return err_set(err, -EBADMSG, "it has no layers");
 	if (json_array_size(layers) > LIMIT_LAYERS)
 		return err_set(err, -EBADMSG, "it has more than %u layers", LIMIT_LAYERS);
-	if (json_is_object(config) && json_object_size(config) && read_layer(config, &m->config, err) < 0)
+	if (has_digest(config) && read_layer(config, &m->config, err) < 0)
 		return -EBADMSG;
 	json_array_foreach(layers, i, value) {
 		struct layer *l = grow(m);
@@ -172,19 +205,8 @@ static json_t *write_layer(const struct layer *l)
 		.mediaType = l->media_type, .digest = (char *)l->digest, .name = l->name, .from = l->from,
 		.dtype = l->dtype, .size = l->size, .shape = l->shape,
 	};
-	/* The members' order is the reference's, not the table's. */
-	static const struct field order[] = {
-		FIELD(struct layer_fields, mediaType, STR),
-		FIELD(struct layer_fields, digest, STR),
-		FIELD(struct layer_fields, size, U64),
-		FIELD(struct layer_fields, from, STR),
-		FIELD(struct layer_fields, name, STR),
-		FIELD(struct layer_fields, dtype, STR),
-		FIELD(struct layer_fields, shape, JSON),
-		{ 0 }
-	};
 
-	return fields_write(order, &f);
+	return fields_write(layer_fields, &f);
 }
 
 static json_t *write_manifest(const struct manifest *m)
@@ -201,24 +223,31 @@ static json_t *write_manifest(const struct manifest *m)
 			 "config", config, "layers", layers);
 }
 
+/* As the reference's encoder: these occur only inside strings, where they may be escaped. */
+static int append_escaped(const char *data, size_t len, void *buf)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (data[i] == '<' || data[i] == '>' || data[i] == '&')
+			buf_printf(buf, "\\u%04x", (unsigned)data[i]);
+		else
+			buf_append(buf, data + i, 1);
+	}
+	return buf_failed(buf) ? -1 : 0;
+}
+
 char *manifest_print(const struct manifest *m, size_t *ret_len)
 {
+	struct buf line = BUF_INIT(LIMIT_MANIFEST);
 	json_t *document = write_manifest(m);
-	char *text = document ? json_dumps(document, JSON_COMPACT) : NULL, *line = NULL;
-	size_t len;
+	int r = document ? json_dump_callback(document, append_escaped, &line, JSON_COMPACT) : -1;
 
-	if (text) {
-		len = strlen(text);
-		line = realloc(text, len + 2);
-		if (!line)
-			free(text);
-	}
-	if (line) {
-		memcpy(line + len, "\n", 2);
-		*ret_len = len + 1;
-	}
 	json_decref(document);
-	return line;
+	if (r < 0) {
+		buf_finish(&line);
+		return NULL;
+	}
+	buf_puts(&line, "\n");
+	return buf_take(&line, ret_len);
 }
 
 const struct layer *manifest_find(const struct manifest *m, const char *media_type, const char *name)

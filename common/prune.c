@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/log.h"
 #include "common/store_internal.h"
 #include "common/timefmt.h"
@@ -93,19 +94,38 @@ static void release(const struct store *s, const struct used *u, const char *dig
 		log_debug("cannot remove %s", path);
 }
 
-int store_release(struct store *s, const struct manifest *old, struct err *err)
+/* Runs free_blobs with the digests in use, while nobody writes blobs that have no tag yet. */
+static int with_used(struct store *s, const void *arg, struct err *err,
+		     void (*free_blobs)(const struct store *, const struct used *, const void *))
 {
 	struct used u = { 0 };
-	int r = collect(s, &u, err);
+	int r;
 
-	if (r == 0) {
-		release(s, &u, old->digest);
-		release(s, &u, old->config.digest);
-		for (size_t i = 0; i < old->n_layers; i++)
-			release(s, &u, old->layers[i].digest);
+	if (!store_lock_alone(s)) {
+		log_debug("blobs are kept: another process writes some");
+		return 0;
 	}
+	r = collect(s, &u, err);
+	if (r == 0)
+		free_blobs(s, &u, arg);
+	store_unlock(s);
 	free(u.digests);
 	return r;
+}
+
+static void release_manifest(const struct store *s, const struct used *u, const void *arg)
+{
+	const struct manifest *old = arg;
+
+	release(s, u, old->digest);
+	release(s, u, old->config.digest);
+	for (size_t i = 0; i < old->n_layers; i++)
+		release(s, u, old->layers[i].digest);
+}
+
+int store_release(struct store *s, const struct manifest *old, struct err *err)
+{
+	return with_used(s, old, err, release_manifest);
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -121,7 +141,7 @@ static int64_t patience(const char *file)
 	return strstr(file, "-partial") || ends_with(file, ".tmp") ? PARTIAL_SECONDS : HOUR_SECONDS;
 }
 
-static void sweep_blobs(const struct store *s, const struct used *u)
+static void sweep_blobs(const struct store *s, const struct used *u, const void *unused)
 {
 	int64_t now = time_now_ns() / 1000000000;
 	char path[STORE_PATH], digest[DIGEST_SIZE];
@@ -129,6 +149,7 @@ static void sweep_blobs(const struct store *s, const struct used *u)
 	struct stat st;
 	DIR *dir;
 
+	(void)unused;
 	snprintf(path, sizeof path, "%s/blobs", s->root);
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir))) {
@@ -144,6 +165,15 @@ static void sweep_blobs(const struct store *s, const struct used *u)
 		closedir(dir);
 }
 
+/* What a crash left of a tag being written. */
+static void sweep_temporary(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) == 0 && time_now_ns() / 1000000000 - st.st_mtime >= HOUR_SECONDS)
+		unlink(path);
+}
+
 /* Removes folders that are empty, deepest first; the top one stays. */
 static void sweep_folders(const char *path, bool top)
 {
@@ -151,15 +181,17 @@ static void sweep_folders(const char *path, bool top)
 	struct dirent *entry;
 	DIR *dir = opendir(path);
 
-	while (dir && (entry = readdir(dir))) {
-		if (entry->d_name[0] == '.' || (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN))
-			continue;
+	if (!dir)
+		return;
+	while ((entry = readdir(dir))) {
 		snprintf(below, sizeof below, "%s/%s", path, entry->d_name);
-		sweep_folders(below, false);
+		if (!strncmp(entry->d_name, FILE_TEMP_PREFIX, strlen(FILE_TEMP_PREFIX)))
+			sweep_temporary(below);
+		else if (entry->d_name[0] != '.' && entry->d_type == DT_DIR)
+			sweep_folders(below, false);
 	}
-	if (dir)
-		closedir(dir);
-	if (dir && !top)
+	closedir(dir);
+	if (!top)
 		rmdir(path);            /* fails, rightly, unless empty */
 }
 
@@ -167,20 +199,13 @@ int store_prune(struct store *s, struct err *err)
 {
 	static const char *const trees[] = { "manifests", "manifests-v2" };
 	char path[STORE_PATH];
-	struct used u = { 0 };
-	int r = collect(s, &u, err);
 
-	if (r < 0) {
-		err_prefix(err, "corrupt manifests detected, skipping prune operation.  "
-			   "Re-pull or delete to clear");
-		free(u.digests);
-		return r;
-	}
-	sweep_blobs(s, &u);
+	if (with_used(s, NULL, err, sweep_blobs) < 0)
+		return err_prefix(err, "corrupt manifests detected, skipping prune operation.  "
+				  "Re-pull or delete to clear");
 	for (int i = 0; i < 2; i++) {
 		snprintf(path, sizeof path, "%s/%s", s->root, trees[i]);
 		sweep_folders(path, true);
 	}
-	free(u.digests);
 	return 0;
 }

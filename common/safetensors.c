@@ -59,7 +59,7 @@ static int read_tensor(const json_t *entry, uint64_t data_bytes, struct st_tenso
 {
 	const char *dtype = json_string_value(json_object_get(entry, "dtype"));
 	const json_t *offsets = json_object_get(entry, "data_offsets");
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	int r;
 
 	t->dtype = dtype ? dtype_parse(dtype) : DTYPE_NONE;
@@ -171,7 +171,7 @@ int safetensors_parse(const void *head, size_t head_len, uint64_t file_size,
 {
 	json_error_t error;
 	json_t *header;
-	uint64_t n;
+	uint64_t n = 0;
 	int r;
 
 	*ret = (struct safetensors){ .file_size = file_size };
@@ -284,7 +284,7 @@ int safetensors_blob_header(enum dtype dtype, unsigned rank, const uint64_t *sha
 	char *text, *out;
 
 	for (unsigned i = 0; i < rank; i++)
-		if (__builtin_mul_overflow(bytes, shape[i], &bytes) || bytes > INT64_MAX)
+		if (shape[i] > INT64_MAX || __builtin_mul_overflow(bytes, shape[i], &bytes) || bytes > INT64_MAX)
 			return err_set(err, -EINVAL, "impossible shape");
 	text = print_header(dtype, rank, shape, bytes);
 	if (!text)

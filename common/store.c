@@ -13,6 +13,7 @@
 
 #include "common/file.h"
 #include "common/log.h"
+#include "common/settings.h"
 #include "common/store_internal.h"
 
 int store_open(const char *root, struct store **ret, struct err *err)
@@ -39,6 +40,7 @@ int store_open(const char *root, struct store **ret, struct err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	}
 	s->root = resolved;
+	store_lock_open(s);
 	*ret = s;
 	return 0;
 }
@@ -47,6 +49,8 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
+	if (s->lock >= 0)
+		close(s->lock);
 	free(s->root);
 	free(s);
 }
@@ -56,16 +60,19 @@ const char *store_root(const struct store *s)
 	return s->root;
 }
 
-/* How many leading parts agree, ignoring case: 0 to 4. */
-static int common_parts(const struct model_name *a, const struct model_name *b)
+#define NAME_PARTS 4
+
+/* How many leading parts agree by compare: 0 to 4. */
+static int common_parts(const struct model_name *a, const struct model_name *b,
+			int (*compare)(const char *, const char *))
 {
-	if (strcasecmp(a->host, b->host) != 0)
+	if (compare(a->host, b->host) != 0)
 		return 0;
-	if (strcasecmp(a->namespace, b->namespace) != 0)
+	if (compare(a->namespace, b->namespace) != 0)
 		return 1;
-	if (strcasecmp(a->model, b->model) != 0)
+	if (compare(a->model, b->model) != 0)
 		return 2;
-	return strcasecmp(a->tag, b->tag) ? 3 : 4;
+	return compare(a->tag, b->tag) ? 3 : 4;
 }
 
 static void take_spelling(struct model_name *name, const struct model_name *existing, int parts)
@@ -80,37 +87,41 @@ static void take_spelling(struct model_name *name, const struct model_name *exis
 		memcpy(name->tag, existing->tag, sizeof name->tag);
 }
 
-static bool same_spelling(const struct model_name *a, const struct model_name *b)
+/* The existing name with the longest common prefix, by case where several have it; NULL for none. */
+static const struct model_name *nearest(const struct model_name *wanted, const struct model_name *names,
+					size_t n, int *ret_parts)
 {
-	return !strcmp(a->host, b->host) && !strcmp(a->namespace, b->namespace) &&
-	       !strcmp(a->model, b->model) && !strcmp(a->tag, b->tag);
+	const struct model_name *best = NULL;
+	int best_score = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int parts = common_parts(wanted, &names[i], strcasecmp);
+		int score = parts * (NAME_PARTS + 1) + common_parts(wanted, &names[i], strcmp);
+
+		if (parts && score > best_score) {
+			best_score = score;
+			best = &names[i];
+			*ret_parts = parts;
+		}
+	}
+	return best;
 }
 
 int store_resolve(struct store *s, const struct model_name *name, struct model_name *ret, struct err *err)
 {
 	struct model_name wanted = *name, *names;
-	size_t n, best = 0;
+	const struct model_name *existing;
 	int parts = 0, r;
+	size_t n;
 
 	if (tag_host_is_public(wanted.host))
 		snprintf(wanted.host, sizeof wanted.host, "%s", NAME_DEFAULT_HOST);
 	r = tag_names(s, &names, &n, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < n; i++) {
-		int common = common_parts(&wanted, &names[i]);
-
-		if (same_spelling(&wanted, &names[i])) {
-			parts = 0;
-			break;
-		}
-		if (common > parts) {
-			parts = common;
-			best = i;
-		}
-	}
-	if (parts)
-		take_spelling(&wanted, &names[best], parts);
+	existing = nearest(&wanted, names, n, &parts);
+	if (existing)
+		take_spelling(&wanted, existing, parts);
 	*ret = wanted;
 	free(names);
 	return 0;
@@ -177,26 +188,54 @@ static int write_manifest_blob(struct store *s, const void *bytes, size_t len, c
 	return file_replace(path, bytes, len, err);
 }
 
-int store_write(struct store *s, const struct model_name *name, const void *bytes, size_t len, struct err *err)
+static void remove_file(struct store *s, const struct model_name *name, enum tag_tree tree)
+{
+	char path[STORE_PATH];
+
+	tag_path(s, name, tree, path);
+	if (unlink(path) == 0)
+		tag_prune_parents(s, path);
+}
+
+static int write_tag(struct store *s, const struct model_name *name, const void *bytes, size_t len,
+		     struct err *err)
 {
 	char digest[DIGEST_SIZE], path[STORE_PATH];
-	struct model_name spelled;
-	int r = store_resolve(s, name, &spelled, err);
+	int r = write_manifest_blob(s, bytes, len, digest, err);
 
-	if (r == 0)
-		r = write_manifest_blob(s, bytes, len, digest, err);
-	for (int tree = TAG_V2; tree <= TAG_LEGACY && r == 0; tree++) {
-		tag_path(s, &spelled, (enum tag_tree)tree, path);
+	if (r == 0) {
+		tag_path(s, name, TAG_V2, path);
 		r = dir_make_parent(path, err);
-		if (r == 0)
-			r = tree == TAG_V2 ? write_v2(s, path, digest, bytes, len, err)
-					   : file_replace(path, bytes, len, err);
 	}
-	if (r == 0 && tag_host_is_public(spelled.host)) {
-		tag_path(s, &spelled, TAG_LEGACY_OTHER, path);
-		if (unlink(path) == 0)
-			tag_prune_parents(s, path);
+	if (r == 0)
+		r = write_v2(s, path, digest, bytes, len, err);
+	if (r < 0)
+		return r;
+	if (tag_host_is_public(name->host))
+		remove_file(s, name, TAG_LEGACY_OTHER);
+	if (!settings_bool("LEGACY_MANIFESTS", true)) {
+		remove_file(s, name, TAG_LEGACY);
+		return 0;
 	}
+	tag_path(s, name, TAG_LEGACY, path);
+	r = dir_make_parent(path, err);
+	return r < 0 ? r : file_replace(path, bytes, len, err);
+}
+
+int store_write(struct store *s, const struct model_name *name, const void *bytes, size_t len, struct err *err)
+{
+	struct model_name spelled;
+	struct manifest *m;
+	int r = manifest_parse(bytes, len, &m, err);    /* nothing damaged gets a name */
+
+	if (r < 0)
+		return r;
+	manifest_free(m);
+	store_lock_shared(s);
+	r = store_resolve(s, name, &spelled, err);
+	if (r == 0)
+		r = write_tag(s, &spelled, bytes, len, err);
+	store_unlock(s);
 	return r < 0 ? err_prefix(err, "failed to write manifest") : 0;
 }
 

@@ -34,7 +34,11 @@ int store_blob_open(const struct store *s, const char *digest, struct err *err);
 int store_blob_read(const struct store *s, const char *digest, size_t max,
 		    char **ret, size_t *ret_len, struct err *err);
 
-struct blob_writer;                     /* one blob being written and hashed */
+/*
+ * One blob being written and hashed. From the first one on, other processes free no
+ * blobs until this store writes a tag or is closed.
+ */
+struct blob_writer;
 int blob_writer_begin(struct store *s, struct blob_writer **ret, struct err *err);
 int blob_writer_write(struct blob_writer *w, const void *data, size_t len, struct err *err);
 /* Finishes: *ret_new false when a blob of that content was there already. Frees w, also on error. */
@@ -67,7 +71,11 @@ int store_list(struct store *s, struct store_entry **ret, size_t *ret_n, struct 
 void store_list_free(struct store_entry *entries, size_t n);
 /* Frees blobs of old that nothing uses any more; used when a tag was replaced. */
 int store_release(struct store *s, const struct manifest *old, struct err *err);
-/* Start-up sweep: unreferenced blobs and partials older than an hour, empty folders. */
+/*
+ * Start-up sweep: unreferenced blobs and left-over files older than an hour, partial
+ * downloads older than a week, empty folders. -EBADMSG, naming the tag, and nothing
+ * freed while one cannot be read.
+ */
 int store_prune(struct store *s, struct err *err);
 
 #endif

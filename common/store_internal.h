@@ -8,12 +8,22 @@
 /* Shared by blob.c, tag.c, store.c and prune.c; nobody else. */
 struct store {
 	char *root;
+	int lock;                       /* descriptor of the lock file, -1 on a read-only store */
 };
 
 enum { STORE_PATH = PATH_MAX };
 
 /* Where tags live; order is the order of reading. */
 enum tag_tree { TAG_V2, TAG_LEGACY, TAG_LEGACY_OTHER, TAG_TREES };
+
+/*
+ * Who writes blobs that no tag names yet holds the lock shared, until the tag is written
+ * or the store is closed; who frees blobs needs it alone.
+ */
+void store_lock_open(struct store *s);
+void store_lock_shared(struct store *s);
+bool store_lock_alone(struct store *s); /* false at once when somebody holds it */
+void store_unlock(struct store *s);
 
 /* "registry.ollama.ai" and "ollama.com" are one registry with two names on disk. */
 bool tag_host_is_public(const char *host);

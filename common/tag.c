@@ -202,6 +202,8 @@ static void walk(struct names *names, const char *path, unsigned depth, struct m
 	while ((entry = readdir(dir))) {
 		if (entry->d_name[0] == '.' || !set_part(name, depth, entry->d_name))
 			continue;
+		if (depth + 1 == NAME_PARTS && entry->d_type == DT_DIR)
+			continue;
 		snprintf(below, sizeof below, "%s/%s", path, entry->d_name);
 		if (depth + 1 < NAME_PARTS)
 			walk(names, below, depth + 1, name);
