@@ -14,6 +14,8 @@
 
 /* What starting a kernel costs where it costs much. */
 #define DISPATCH_MS 0.02
+/* What the first run of a kernel adds on software devices, which compile it then. */
+#define FIRST_RUN_MS 150.0
 /* A weight whose op named no format. */
 #define FORMAT_NONE ((enum vk_format)-1)
 
@@ -159,6 +161,19 @@ static struct range bind_output(struct recorder *r, const struct node *n, uint32
 	return (struct range){ d->out, d->out_offset, d->out_offset + d->out_bytes };
 }
 
+/* A list full of kernels that are all compiled while it runs would delay a cancel by seconds. */
+static int dispatch(struct recorder *r, const struct vk_dispatch *d, double ms)
+{
+	struct vk *vk = r->g->vk;
+	const size_t kernels = vk_kernel_count(vk);
+	const int code = vk_cmd_dispatch(r->cmd, d, r->err);
+
+	r->ms += ms;
+	if (vk_kernel_count(vk) > kernels && vk_info(vk)->type == VK_SOFTWARE)
+		r->ms += FIRST_RUN_MS;
+	return code;
+}
+
 static int record_band(struct recorder *r, const struct node *n, uint32_t row0, uint32_t rows, double ms)
 {
 	struct vk_dispatch d = { .n_spec = 1, .push_bytes = sizeof(struct push_head) };
@@ -179,8 +194,7 @@ static int record_band(struct recorder *r, const struct node *n, uint32_t row0, 
 	write = bind_output(r, n, row0, rows, &d);
 	if (hazards_note(&r->hazards, reads, n_reads, write))
 		vk_cmd_barrier(r->cmd);
-	r->ms += ms;
-	return vk_cmd_dispatch(r->cmd, &d, r->err);
+	return dispatch(r, &d, ms);
 }
 
 static int record_node(struct recorder *r, const struct node *n)

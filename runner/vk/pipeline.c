@@ -104,6 +104,11 @@ static int module_get(struct vk *vk, unsigned shader, VkShaderModule *ret, struc
 	return r;
 }
 
+size_t vk_kernel_count(const struct vk *vk)
+{
+	return vk->pipelines.n;
+}
+
 const struct bindings *pipelines_bindings(const struct vk *vk, unsigned shader)
 {
 	return &vk->pipelines.modules[shader].bindings;

@@ -98,6 +98,9 @@ struct vk_dispatch {
 	uint32_t groups[3];
 };
 
+/* Kernels made so far by vk_cmd_dispatch(). Software devices compile one when it first runs. */
+size_t vk_kernel_count(const struct vk *vk);
+
 /* ---- commands ---- */
 /* A command list, recorded once and submitted any number of times; owns the views it made. */
 int vk_cmd_begin(struct vk *vk, struct vk_cmd **ret, struct err *err);
