@@ -147,7 +147,7 @@ static void test_chain(void **state)
 	float y[2 * ROWS * COLS];
 
 	(void)state;
-	assert_int_equal(run_chain(&w, y), 1);
+	assert_in_range(run_chain(&w, y), 1, 2);       /* two when the device compiles as it goes */
 	assert_chain(y);
 	vk_buffer_destroy(vk, &w.buffer);
 }
