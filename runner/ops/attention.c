@@ -1,0 +1,79 @@
+/*
+ * Scaled dot-product attention in one pass over the keys. GPU thread.
+ */
+#include <math.h>
+
+#include "runner/graph/dispatch.h"
+#include "runner/ops/groups.h"
+#include "runner/ops/op.h"
+#include "shaders/shaders.h"
+
+enum { QUERIES = 8, VALUE_QUADS = 4 };  /* a subgroup; a lane */
+
+struct attention_params {
+	uint32_t n_heads, n_kv_heads, causal;
+};
+struct push_attention {
+	uint32_t nq, nk, quads, heads_per_kv, q_stride, k_stride;
+	float scale;
+};
+
+static const struct attention_params *params(const struct node *n)
+{
+	return (const struct attention_params *)n->params.bytes;
+}
+
+static double row_flops(const struct node *n)
+{
+	return 4.0 * n->in[0].cols * n->in[1].rows;
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+static void dispatch(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
+		     struct vk_dispatch *d)
+{
+	const struct attention_params *a = params(n);
+	const uint32_t lanes = limits->subgroup_size, head_dim = n->in[0].cols / a->n_heads;
+	struct push_attention *p = dispatch_params(d, sizeof *p);
+
+	(void)row0;
+	p->nq = n->in[0].rows;
+	p->nk = n->in[1].rows;
+	p->quads = head_dim / 4;
+	p->heads_per_kv = a->n_heads / a->n_kv_heads;
+	p->q_stride = n->in[0].cols / 4;
+	p->k_stride = n->in[1].cols / 4;
+	p->scale = 1 / sqrtf((float)head_dim);
+	d->shader = SHADER_attention;
+	d->spec[1] = smaller(QUERIES, lanes);
+	d->spec[2] = smaller(VALUE_QUADS, ceil_div(p->quads, lanes));
+	d->spec[3] = a->causal;
+	d->n_spec = 4;
+	d->groups[0] = ceil_div(rows, d->spec[1]);
+	d->groups[1] = a->n_heads;
+	d->groups[2] = ceil_div(p->quads, d->spec[2] * lanes);
+}
+
+static const struct op_class attention = {
+	.name = "attention", .row_multiple = QUERIES, .row_flops = row_flops, .dispatch = dispatch,
+};
+
+T op_attention(struct graph *g, T q, T k, T v, uint32_t n_heads, uint32_t n_kv_heads, bool causal)
+{
+	struct node n = { .op = &attention, .in = { q, k, v } };
+	struct attention_params *p = (struct attention_params *)n.params.bytes;
+	const uint32_t head_dim = n_heads ? q.cols / n_heads : 0;
+
+	graph_require(g, head_dim && head_dim % 4 == 0 && head_dim * n_heads == q.cols,
+		      "attention: %u columns are no %u heads of a multiple of 4", q.cols, n_heads);
+	graph_require(g, n_kv_heads && n_heads % n_kv_heads == 0 && k.cols == head_dim * n_kv_heads,
+		      "attention: %u key columns are no %u heads of %u", k.cols, n_kv_heads, head_dim);
+	graph_require(g, v.cols == k.cols && v.rows == k.rows, "attention: keys and values differ in shape");
+	graph_require(g, !causal || q.rows == k.rows, "attention: causal needs as many queries as keys");
+	*p = (struct attention_params){ n_heads, n_kv_heads, causal };
+	return graph_add(g, n, q.rows, q.cols);
+}

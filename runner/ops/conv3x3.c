@@ -1,0 +1,65 @@
+/*
+ * 3x3 convolution, stride 1, zero border, optionally over an input read at twice its
+ * size. GPU thread.
+ */
+#include "runner/ops/gemm.h"
+#include "runner/ops/op.h"
+#include "runner/ops/weight_access.h"
+#include "shaders/shaders.h"
+
+enum { TAPS = 9 };
+
+struct conv3x3_params {
+	uint32_t height, width, shift;          /* of the output; 1: the input is half as large */
+};
+struct push_conv3x3 {
+	uint32_t height, width, n, c, shift, x_stride, w_stride, y_stride;
+};
+
+static const struct conv3x3_params *params(const struct node *n)
+{
+	return (const struct conv3x3_params *)n->params.bytes;
+}
+
+static double row_flops(const struct node *n)
+{
+	return 2.0 * TAPS * n->out.cols * n->in[0].cols;
+}
+
+static void dispatch(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
+		     struct vk_dispatch *d)
+{
+	struct push_conv3x3 *p = dispatch_params(d, sizeof *p);
+
+	(void)row0;
+	d->shader = SHADER_conv3x3;
+	p->height = params(n)->height;
+	p->width = params(n)->width;
+	p->shift = params(n)->shift;
+	p->n = n->out.cols;
+	p->c = n->in[0].cols;
+	p->x_stride = tensor_stride(n->in[0]) / 4;
+	p->y_stride = tensor_stride(n->out);
+	p->w_stride = gemm_dispatch(n, limits, rows, n->out.cols, d);
+}
+
+static const struct op_class conv3x3 = {
+	.name = "conv3x3", .row_multiple = GEMM_ROWS_MAX, .row_flops = row_flops, .dispatch = dispatch,
+};
+
+T op_conv3x3(struct graph *g, T x, uint32_t h, uint32_t w, bool upsample,
+	     const struct weight *weight, const struct weight *bias)
+{
+	struct node n = { .op = &conv3x3, .in = { x }, .weights = { weight, bias } };
+	struct conv3x3_params *p = (struct conv3x3_params *)n.params.bytes;
+
+	graph_require(g, (uint64_t)h * w == x.rows, "conv3x3: %u rows are no picture of %u x %u", x.rows, w, h);
+	graph_require(g, weight_given(weight) && weight->rank == 3 && weight->dim[0] == TAPS &&
+		      weight->dim[2] == x.cols, "conv3x3: the kernel does not match %u channels", x.cols);
+	graph_require(g, weight_given(bias) && weight && bias->dim[0] == weight->dim[1],
+		      "conv3x3: the bias must match the output channels");
+	p->shift = upsample;
+	p->height = h << p->shift;
+	p->width = w << p->shift;
+	return graph_add(g, n, p->height * p->width, weight ? weight->dim[1] : 0);
+}

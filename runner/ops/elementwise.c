@@ -1,0 +1,154 @@
+/*
+ * Element by element functions, one kernel for all, and the copies made with it.
+ * GPU thread.
+ */
+#include "runner/graph/dispatch.h"
+#include "runner/ops/groups.h"
+#include "runner/ops/op.h"
+#include "runner/ops/weight_access.h"
+#include "shaders/shaders.h"
+
+enum { ROUNDS = 8 };    /* texels a lane */
+
+/* FUNCTION of shaders/elementwise.comp. */
+enum function { COPY, ADD, MUL, SCALE1, GATE_ADD, SWIGLU, SILU, TANH };
+
+struct push_elementwise {
+	uint32_t quads;
+};
+struct push_fill {
+	uint32_t cols, quads;
+};
+
+static double row_flops(const struct node *n)
+{
+	return 20.0 * n->out.cols;
+}
+
+static void dispatch(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
+		     struct vk_dispatch *d)
+{
+	struct push_elementwise *p = dispatch_params(d, sizeof *p);
+
+	(void)row0;
+	p->quads = tensor_stride(n->out) / 4;
+	d->shader = SHADER_elementwise;
+	d->spec[1] = n->params.bytes[0];
+	d->spec[2] = n->in[1].id && n->in[1].rows == 1 && n->in[0].rows != 1;
+	d->spec[3] = ROUNDS;
+	d->n_spec = 4;
+	flat_groups(d->groups, ceil_div((uint64_t)rows * p->quads, limits->subgroup_size * ROUNDS));
+}
+
+static const struct op_class elementwise = {
+	.name = "elementwise", .row_flops = row_flops, .dispatch = dispatch,
+};
+
+static struct node elementwise_node(enum function f, T a, T b, T c)
+{
+	return (struct node){ .op = &elementwise, .in = { a, b, c }, .params.bytes = { (uint8_t)f } };
+}
+
+static const T none;
+
+static T unary(struct graph *g, enum function f, T x)
+{
+	return graph_add(g, elementwise_node(f, x, none, none), x.rows, x.cols);
+}
+
+static T binary(struct graph *g, enum function f, T a, T b, T c)
+{
+	graph_require(g, a.cols == b.cols && (b.rows == a.rows || b.rows == 1),
+		      "elementwise: %u x %u does not go with %u x %u", b.rows, b.cols, a.rows, a.cols);
+	return graph_add(g, elementwise_node(f, a, b, c), a.rows, a.cols);
+}
+
+T op_add(struct graph *g, T a, T b)
+{
+	return binary(g, ADD, a, b, none);
+}
+
+T op_mul(struct graph *g, T a, T b)
+{
+	return binary(g, MUL, a, b, none);
+}
+
+T op_scale1(struct graph *g, T x, T scale)
+{
+	return binary(g, SCALE1, x, scale, none);
+}
+
+T op_gate_add(struct graph *g, T x, T gate, T h)
+{
+	graph_require(g, h.rows == x.rows && h.cols == x.cols, "gate_add: x and h differ in shape");
+	return binary(g, GATE_ADD, x, gate, h);
+}
+
+T op_swiglu(struct graph *g, T a, T b)
+{
+	graph_require(g, a.rows == b.rows, "swiglu: a and b differ in shape");
+	return binary(g, SWIGLU, a, b, none);
+}
+
+T op_silu(struct graph *g, T x)
+{
+	return unary(g, SILU, x);
+}
+
+T op_tanh(struct graph *g, T x)
+{
+	return unary(g, TANH, x);
+}
+
+static void copy_into(struct graph *g, T x, T target, uint32_t row0)
+{
+	graph_add_into(g, elementwise_node(COPY, x, none, none), target, row0, x.rows);
+}
+
+T op_concat_rows(struct graph *g, T a, T b)
+{
+	T y;
+
+	graph_require(g, a.cols == b.cols, "concat_rows: %u and %u columns", a.cols, b.cols);
+	y = graph_tensor(g, a.rows + b.rows, a.cols);
+	copy_into(g, a, y, 0);
+	copy_into(g, b, y, a.rows);
+	return y;
+}
+
+static void dispatch_fill(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
+			  struct vk_dispatch *d)
+{
+	const struct weight_access w = weight_access_quads(n->weights[0]);
+	struct push_fill *p = dispatch_params(d, sizeof *p);
+
+	(void)row0;
+	*p = (struct push_fill){ n->out.cols, tensor_stride(n->out) / 4 };
+	d->shader = SHADER_fill_rows;
+	d->spec[1] = w.dtype;
+	d->spec[2] = w.mode;
+	d->n_spec = 3;
+	d->inputs[0].format = w.format;
+	d->groups[0] = rows;
+	d->groups[1] = ceil_div(p->quads, limits->subgroup_size);
+	d->groups[2] = 1;
+}
+
+static const struct op_class fill_rows = {
+	.name = "fill_rows", .row_flops = row_flops, .dispatch = dispatch_fill,
+};
+
+T op_pad_rows(struct graph *g, T x, const struct weight *row, uint32_t n_rows)
+{
+	T y;
+
+	graph_require(g, n_rows >= x.rows, "pad_rows: %u rows padded to %u", x.rows, n_rows);
+	if (n_rows <= x.rows)
+		return x;
+	graph_require(g, weight_given(row) && row->dim[row->rank - 1] == x.cols,
+		      "pad_rows: the row must have %u columns", x.cols);
+	y = graph_tensor(g, n_rows, x.cols);
+	copy_into(g, x, y, 0);
+	graph_add_into(g, (struct node){ .op = &fill_rows, .weights = { row } }, y, x.rows, n_rows - x.rows);
+	return y;
+}

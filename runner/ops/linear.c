@@ -1,0 +1,45 @@
+/*
+ * y = x W^T + b. GPU thread.
+ */
+#include "runner/ops/gemm.h"
+#include "runner/ops/op.h"
+#include "runner/ops/weight_access.h"
+#include "shaders/shaders.h"
+
+struct push_linear {
+	uint32_t m, n, k, x_stride, w_stride, y_stride;
+};
+
+static double row_flops(const struct node *n)
+{
+	return 2.0 * n->out.cols * n->in[0].cols;
+}
+
+static void dispatch(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
+		     struct vk_dispatch *d)
+{
+	struct push_linear *p = dispatch_params(d, sizeof *p);
+
+	(void)row0;
+	d->shader = SHADER_linear;
+	p->m = n->in[0].rows;
+	p->n = n->out.cols;
+	p->k = n->in[0].cols;
+	p->x_stride = tensor_stride(n->in[0]) / 4;
+	p->y_stride = tensor_stride(n->out);
+	p->w_stride = gemm_dispatch(n, limits, rows, n->out.cols, d);
+}
+
+static const struct op_class linear = {
+	.name = "linear", .row_multiple = GEMM_ROWS_MAX, .row_flops = row_flops, .dispatch = dispatch,
+};
+
+T op_linear(struct graph *g, T x, const struct weight *w, const struct weight *b)
+{
+	graph_require(g, weight_given(w) && w->rank == 2 && w->dim[1] == x.cols,
+		      "linear: a weight of %u columns for %u inputs", w ? w->dim[1] : 0, x.cols);
+	graph_require(g, !weight_given(b) || (w && b->dim[0] == w->dim[0]),
+		      "linear: the bias must match the weight's rows");
+	return graph_add(g, (struct node){ .op = &linear, .in = { x }, .weights = { w, b } }, x.rows,
+			 w ? w->dim[0] : 0);
+}
