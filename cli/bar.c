@@ -99,10 +99,21 @@ void bar_steps(struct buf *out, uint64_t completed, uint64_t total, unsigned col
 	buf_puts(out, count);
 }
 
+/* "2s", "1m30s", "14h59m": never as wide as its column. */
+static void left_text(double seconds, char ret[TIME_TEXT_SIZE])
+{
+	const unsigned minutes = (unsigned)(fmin(seconds, 99 * 3600) / 60);
+
+	if (minutes >= 60)
+		snprintf(ret, TIME_TEXT_SIZE, "%uh%um", minutes / 60, minutes % 60);
+	else
+		duration_format((int64_t)seconds * 1000000000, ret);
+}
+
 static void put_rate(struct buf *out, uint64_t completed, uint64_t total, int64_t age_ms)
 {
 	char size[32], text[48], left[TIME_TEXT_SIZE];
-	double rate, seconds;
+	double rate;
 
 	/* The first second says little about the rest. */
 	if (age_ms < 1000 || completed == 0) {
@@ -110,10 +121,9 @@ static void put_rate(struct buf *out, uint64_t completed, uint64_t total, int64_
 		return;
 	}
 	rate = (double)completed * 1000 / (double)age_ms;
-	seconds = fmin((double)(total - completed) / rate, 99 * 3600);
 	human_bytes((uint64_t)rate, size, sizeof size);
 	snprintf(text, sizeof text, "%s/s", size);
-	duration_format((int64_t)seconds * 1000000000, left);
+	left_text((double)(total - completed) / rate, left);
 	buf_printf(out, "%*s%*s", RATE_COLUMNS, text, LEFT_COLUMNS, left);
 }
 
