@@ -16,6 +16,9 @@ struct cli {
 
 #define ARGS_ANY UINT_MAX
 
+/* Which settings the help of a command names. */
+enum help_settings { SETTINGS_HOST, SETTINGS_SERVER, SETTINGS_NONE };
+
 /* One command: its row of the help, its flags and what it does. */
 struct command {
 	const char *name;
@@ -26,7 +29,7 @@ struct command {
 	const struct flag *flags;       /* ends with a NULL name; NULL: none */
 	size_t flags_size;              /* of the struct that the flags fill */
 	const void *defaults;           /* that struct before parsing; NULL: zeroes */
-	const char *const *settings;    /* environment that its help names, NULL ends; NULL: HOST */
+	enum help_settings settings;
 	bool hidden;                    /* works, but no row in the root help */
 	/* 0, or a negative code with the sentence for "Error: ". */
 	int (*run)(const struct cli *cli, const void *flags, char *const *args, size_t n_args,

@@ -30,9 +30,7 @@ static int run(const struct cli *cli, const void *values, char *const *args, siz
 	return 0;
 }
 
-static const char *const no_settings[] = { NULL };
-
 const struct command cmd_help = {
 	.name = "help", .arguments = "[COMMAND]", .brief = "Help about any command",
-	.max_args = ARGS_ANY, .settings = no_settings, .run = run,
+	.max_args = ARGS_ANY, .settings = SETTINGS_NONE, .run = run,
 };

@@ -73,12 +73,7 @@ static int run(const struct cli *cli, const void *values, char *const *args, siz
 			 path);
 }
 
-static const char *const serve_settings[] = {
-	"HOST", "MODELS", "KEEP_ALIVE", "LOAD_TIMEOUT", "MAX_LOADED_MODELS", "MAX_QUEUE",
-	"ORIGINS", "NOPRUNE", "NO_CLOUD", "DEVICE", "DEBUG", NULL
-};
-
 const struct command cmd_serve = {
 	.name = "serve", .alias = "start", .arguments = "", .brief = "Start easel",
-	.settings = serve_settings, .run = run,
+	.settings = SETTINGS_SERVER, .run = run,
 };

@@ -9,7 +9,7 @@
 #include "common/settings.h"
 
 #define MAX_FLAGS 32
-#define NAME_COLUMN 11          /* least width of the names in the root help */
+#define NAME_COLUMN 11         /* least width of the names in the root help */
 #define ENV_COLUMN 27
 
 /* "  -f, --file string": what stands left of the description. */
@@ -78,12 +78,12 @@ static void print_image_flags(const struct command *command, FILE *out)
 	print_flags(list, n, out);
 }
 
-static const struct setting *find_setting(const char *name)
+static bool concerns(const struct command *command, const struct setting *s)
 {
-	for (const struct setting *s = settings; s->name; s++)
-		if (!strcmp(s->name, name))
-			return s;
-	return NULL;
+	if (command->settings == SETTINGS_HOST)
+		return !strcmp(s->name, "HOST");
+	/* The history of prompts is the command line's own. */
+	return command->settings == SETTINGS_SERVER && strcmp(s->name, "NOHISTORY");
 }
 
 static void print_setting(const struct cli *cli, const struct setting *s, FILE *out)
@@ -99,18 +99,12 @@ static void print_setting(const struct cli *cli, const struct setting *s, FILE *
 
 static void print_settings(const struct cli *cli, const struct command *command, FILE *out)
 {
-	static const char *const host_only[] = { "HOST", NULL };
-	const char *const *names = command->settings ? command->settings : host_only;
-
-	if (!*names)
+	if (command->settings == SETTINGS_NONE)
 		return;
 	fprintf(out, "\nEnvironment Variables:\n");
-	for (; *names; names++) {
-		const struct setting *s = find_setting(*names);
-
-		if (s)
+	for (const struct setting *s = settings; s->name; s++)
+		if (concerns(command, s))
 			print_setting(cli, s, out);
-	}
 }
 
 void help_command(const struct cli *cli, const struct command *command, FILE *out)

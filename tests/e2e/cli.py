@@ -2,6 +2,7 @@
 sends, and how it ends."""
 import base64
 import datetime
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import threading
 import unittest
 
 from fake_server import Answer, FakeServer, Stream, run_on_terminal
-from harness import binary
+from harness import SOURCE, binary
 
 EASEL = binary("cli", "easel")
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40
@@ -133,6 +134,18 @@ class Invocation(Cli):
                       "      --seed int       Random seed\n"
                       "      --negative str   Negative prompt\n", self.cli("run", "--help").stdout)
         self.expect(self.cli("help", "bogus"), "", "Unknown help topic [`bogus`]\n" + text)
+
+    def test_manuals_name_everything(self):
+        def manual(name):
+            with open(os.path.join(SOURCE, "man", name), encoding="utf-8") as file:
+                return file.read()
+        commands = re.findall(r"^  ([a-z]+) {3,}[A-Z]", self.cli().stdout, re.M)
+        for command in commands:
+            self.assertRegex(manual("easel.1"), rf"\.It Cm {command}\b")
+            for flag in re.findall(r"--([a-z-]+)", self.cli(command, "--help").stdout):
+                self.assertRegex(manual("easel.1"), rf"-{flag}\b", command)
+        for name in re.findall(r"EASEL_\w+", self.cli("serve", "--help").stdout):
+            self.assertIn(f".It Ev {name}\n", manual("easel-gateway.8"))
 
     def test_version(self):
         own = re.search(r"client version is (\S+)", self.cli("-v").stdout).group(1)
@@ -300,7 +313,6 @@ class Lists(Cli):
         for args, path, body in ((("list", "--json"), "GET /api/tags", {"models": []}),
                                  (("ps", "--json"), "GET /api/ps", {"models": [{"b": 1, "a": [2.5, None, "é"]}]}),
                                  (("show", "m", "--json"), "POST /api/show", SHOW)):
-            import json
             text = json.dumps(body, separators=(",", ":"), ensure_ascii=False) + "\n"
             self.expect(self.cli(*args, server=self.serve({path: Answer(body)})), text)
 

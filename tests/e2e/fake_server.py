@@ -3,13 +3,16 @@
 A case maps "METHOD /path" to an answer: an Answer below, a function of the request
 body that makes one, or a list of them, one a request. HEAD / is answered by itself.
 """
+import fcntl
 import http.server
 import json
 import os
 import pty
 import select
 import signal
+import struct
 import subprocess
+import termios
 import threading
 import time
 
@@ -127,9 +130,6 @@ def run_on_terminal(command, rows=24, columns=80, patience=30, on_output=None, *
     """Runs with stdout and stderr on a terminal of its own, stdin empty. Returns
     (status, bytes). on_output(process, bytes so far) may send it a signal."""
     leader, follower = pty.openpty()
-    import fcntl
-    import struct
-    import termios
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     # Newlines as they were written.
     attributes = termios.tcgetattr(follower)
