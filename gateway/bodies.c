@@ -1,0 +1,259 @@
+/*
+ * What all request bodies share, and the small ones. Pure functions over the client's
+ * bytes; they own nothing but what they return.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/limits.h"
+#include "common/timefmt.h"
+#include "gateway/bodies.h"
+
+/* Go's words, which clients may know. */
+static const char *go_kind(const json_t *value)
+{
+	switch (json_typeof(value)) {
+	case JSON_OBJECT: return "object";
+	case JSON_ARRAY: return "array";
+	case JSON_STRING: return "string";
+	case JSON_INTEGER:
+	case JSON_REAL: return "number";
+	default: return "bool";
+	}
+}
+
+int body_read(const char *text, size_t len, const char *go_type, const struct field *table,
+	      void *ret, uint64_t *present, struct err *err)
+{
+	json_t *root = json_parse(text, len, true, err);
+	int r = 0;
+
+	if (!root && !strcmp(err->text, "EOF") && !strncmp(go_type, "api.", 4))
+		return err_set(err, -EINVAL, "missing request body");
+	if (!root)
+		return err->code = -EINVAL;
+	if (json_is_object(root))
+		r = fields_read(table, root, FIELDS_NOCASE, ret, present, err);
+	else if (!json_is_null(root))
+		r = err_set(err, -EINVAL, "json: cannot unmarshal %s into Go value of type %s",
+			    go_kind(root), go_type);
+	json_decref(root);
+	return r;
+}
+
+char *body_take_first(char **a, char **b)
+{
+	char **from = *a && **a ? a : b;
+	char *ret = *from;
+
+	if (!ret)
+		return strdup("");
+	*from = NULL;
+	return ret;
+}
+
+static int unsupported(const json_t *value, struct err *err)
+{
+	const char *kind = json_is_array(value) ? "[]interface {}" :
+			   json_is_object(value) ? "map[string]interface {}" : "bool";
+
+	return err_set(err, -EINVAL, "Unsupported type: '%s'", kind);
+}
+
+int keep_alive_read(const json_t *value, int64_t *ret_ns, struct err *err)
+{
+	double seconds;
+	int64_t ns;
+
+	if (json_is_string(value)) {
+		if (duration_parse(json_string_value(value), &ns, err) < 0)
+			return -EINVAL;
+		*ret_ns = ns < 0 ? DURATION_FOREVER : ns;
+		return 0;
+	}
+	if (!json_is_number(value))
+		return unsupported(value, err);
+	seconds = json_number_value(value);
+	*ret_ns = seconds < 0 || seconds >= 9.2e9 ? DURATION_FOREVER : (int64_t)(seconds * 1e9);
+	return 0;
+}
+
+int picture_check(const struct picture_params *p, struct err *err)
+{
+	if (p->width > LIMIT_SIDE || p->height > LIMIT_SIDE)
+		return err_set(err, -EINVAL, "width and height must be <= %u", LIMIT_SIDE);
+	if (p->steps > LIMIT_STEPS)
+		return err_set(err, -EINVAL, "steps must be <= %u", LIMIT_STEPS);
+	return 0;
+}
+
+void picture_params_clear(struct picture_params *p)
+{
+	free(p->prompt);
+	free(p->negative);
+	*p = (struct picture_params){ 0 };
+}
+
+/* ---- names ---- */
+
+struct raw_name {
+	char *model, *name, *source, *destination, *system, *template;
+	json_t *options;
+	bool verbose;
+};
+
+static const struct field name_fields[] = {
+	FIELD(struct raw_name, model, STR),
+	FIELD(struct raw_name, name, STR),
+	FIELD(struct raw_name, source, STR),
+	FIELD(struct raw_name, destination, STR),
+	FIELD(struct raw_name, system, STR),
+	FIELD(struct raw_name, template, STR),
+	FIELD(struct raw_name, options, JSON),
+	FIELD(struct raw_name, verbose, BOOL),
+	{ 0 }
+};
+
+int name_body_read(const char *text, size_t len, const char *go_type, struct name_body *ret,
+		   struct err *err)
+{
+	struct raw_name raw = { 0 };
+	int r = body_read(text, len, go_type, name_fields, &raw, NULL, err);
+
+	if (r < 0)
+		return r;
+	*ret = (struct name_body){
+		.model = body_take_first(&raw.model, &raw.name),
+		.source = raw.source ? raw.source : strdup(""),
+		.destination = raw.destination ? raw.destination : strdup(""),
+		.verbose = raw.verbose,
+	};
+	raw.source = raw.destination = NULL;
+	fields_clear(name_fields, &raw);
+	if (ret->model && ret->source && ret->destination)
+		return 0;
+	name_body_clear(ret);
+	return err_set(err, -ENOMEM, "out of memory");
+}
+
+void name_body_clear(struct name_body *b)
+{
+	free(b->model);
+	free(b->source);
+	free(b->destination);
+	*b = (struct name_body){ 0 };
+}
+
+/* ---- create ---- */
+
+struct raw_create {
+	char *model, *name, *from, *quantize, *system, *template, *requires;
+	json_t *files, *parameters, *license, *info;
+	bool stream;
+};
+
+static const struct field create_fields[] = {
+	FIELD(struct raw_create, model, STR),
+	FIELD(struct raw_create, name, STR),
+	FIELD(struct raw_create, from, STR),
+	FIELD(struct raw_create, files, JSON),
+	FIELD(struct raw_create, quantize, STR, .alias = "quantization"),
+	FIELD(struct raw_create, parameters, JSON),
+	FIELD(struct raw_create, license, JSON),
+	FIELD(struct raw_create, info, JSON),
+	FIELD(struct raw_create, system, STR),
+	FIELD(struct raw_create, template, STR),
+	FIELD(struct raw_create, requires, STR),
+	FIELD(struct raw_create, stream, BOOL),
+	{ 0 }
+};
+
+/* A string or an array of strings -> a new array; NULL for nothing. */
+static int read_licenses(const json_t *value, json_t **ret, struct err *err)
+{
+	const json_t *each;
+	size_t i;
+
+	*ret = NULL;
+	if (!value)
+		return 0;
+	if (json_is_string(value)) {
+		*ret = json_pack("[O]", value);
+		return *ret ? 0 : err_set(err, -ENOMEM, "out of memory");
+	}
+	json_array_foreach(value, i, each)
+		if (!json_is_string(each))
+			return err_set(err, -EINVAL, "member 'license' holds something that is no string");
+	if (!json_is_array(value))
+		return err_set(err, -EINVAL, "member 'license' must be a string or an array of strings");
+	*ret = json_incref((json_t *)(uintptr_t)value);
+	return 0;
+}
+
+static int check_object(const json_t *value, const char *name, struct err *err)
+{
+	if (!value || json_is_object(value))
+		return 0;
+	return err_set(err, -EINVAL, "json: cannot unmarshal %s into Go struct field "
+		       "CreateRequest.%s of type map", go_kind(value), name);
+}
+
+static char *move(char **text)
+{
+	char *ret = *text;
+
+	*text = NULL;
+	return ret;
+}
+
+static int finish_create(struct raw_create *raw, struct create_body *ret, struct err *err)
+{
+	int r = check_object(raw->files, "files", err);
+
+	if (r == 0)
+		r = check_object(raw->parameters, "parameters", err);
+	if (r == 0)
+		r = read_licenses(raw->license, &ret->licenses, err);
+	if (r < 0)
+		return r;
+	ret->model = body_take_first(&raw->model, &raw->name);
+	ret->from = move(&raw->from);
+	ret->quantize = move(&raw->quantize);
+	ret->system = move(&raw->system);
+	ret->template = move(&raw->template);
+	ret->requires = move(&raw->requires);
+	ret->files = json_incref(raw->files);
+	ret->parameters = json_incref(raw->parameters);
+	ret->stream = raw->stream;
+	return ret->model ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
+int create_body_read(const char *text, size_t len, struct create_body *ret, struct err *err)
+{
+	struct raw_create raw = { .stream = true };
+	int r = body_read(text, len, "api.CreateRequest", create_fields, &raw, NULL, err);
+
+	if (r < 0)
+		return r;
+	*ret = (struct create_body){ 0 };
+	r = finish_create(&raw, ret, err);
+	fields_clear(create_fields, &raw);
+	if (r < 0)
+		create_body_clear(ret);
+	return r;
+}
+
+void create_body_clear(struct create_body *b)
+{
+	free(b->model);
+	free(b->from);
+	free(b->quantize);
+	free(b->system);
+	free(b->template);
+	free(b->requires);
+	json_decref(b->files);
+	json_decref(b->parameters);
+	json_decref(b->licenses);
+	*b = (struct create_body){ 0 };
+}

@@ -1,0 +1,84 @@
+#ifndef EASEL_GATEWAY_BODIES_H
+#define EASEL_GATEWAY_BODIES_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/fields.h"
+
+/*
+ * JSON request bodies, checked: bytes of a stranger -> C values. Pure functions; every
+ * error is -EINVAL with a sentence that names the member. *_clear() frees.
+ */
+
+/* The picture that is asked for. What is 0, NULL or negative was not said. */
+struct picture_params {
+	char *prompt, *negative;
+	int64_t width, height;          /* any value; see picture_check() */
+	int64_t steps;
+	int64_t seed;                   /* <= 0: random */
+	double guidance;
+	double cfg_normalization, cfg_truncation;
+	double effort;                  /* factor on the default steps */
+	unsigned count;                 /* pictures, seeds s, s+1, ... */
+};
+
+struct generate_body {
+	char *model;                    /* as the client wrote it, "" when missing */
+	struct picture_params picture;
+	bool stream;
+	bool has_keep_alive;
+	int64_t keep_alive_ns;
+	bool has_images;                /* pictures to edit */
+};
+
+struct images_body {
+	char *model;
+	struct picture_params picture;
+	bool stream, has_stream;
+	char ignored[160];              /* members that had no effect, comma separated */
+};
+
+struct create_body {
+	char *model, *from;
+	json_t *files;
+	char *quantize, *system, *template, *requires;
+	json_t *parameters;             /* object or NULL */
+	json_t *licenses;               /* array of strings or NULL */
+	bool stream;
+};
+
+/* A body that only names a model and little else. */
+struct name_body {
+	char *model;
+	char *source, *destination;
+	bool verbose;
+};
+
+int generate_body_read(const char *text, size_t len, struct generate_body *ret, struct err *err);
+void generate_body_clear(struct generate_body *b);
+int images_body_read(const char *text, size_t len, struct images_body *ret, struct err *err);
+void images_body_clear(struct images_body *b);
+int create_body_read(const char *text, size_t len, struct create_body *ret, struct err *err);
+void create_body_clear(struct create_body *b);
+/* go_type: how the reference calls the body in messages, "api.ShowRequest". */
+int name_body_read(const char *text, size_t len, const char *go_type, struct name_body *ret,
+		   struct err *err);
+void name_body_clear(struct name_body *b);
+
+/* Sides above 4096 and steps above 1000. */
+int picture_check(const struct picture_params *p, struct err *err);
+void picture_params_clear(struct picture_params *p);
+
+/* The text as an object (NULL for JSON null) into *ret by a table; shared by the readers. */
+int body_read(const char *text, size_t len, const char *go_type, const struct field *table,
+	      void *ret, uint64_t *present, struct err *err);
+/* The first that is not empty, moved out of its variable; else an allocated "". */
+char *body_take_first(char **a, char **b);
+/* api.md 4.3: number of seconds or duration text -> ns, INT64_MAX for ever. */
+int keep_alive_read(const json_t *value, int64_t *ret_ns, struct err *err);
+
+#endif

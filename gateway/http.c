@@ -1,0 +1,559 @@
+/*
+ * The reading half of HTTP: connections, and requests out of them by http-parser.
+ * Owns every connection; runs on the event loop. Reading goes on while a request is
+ * being answered, so that a client that leaves is noticed; what it pipelines meanwhile
+ * stays in the input buffer up to a watermark.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include "common/limits.h"
+#include "common/log.h"
+#include "common/timefmt.h"
+#include "gateway/address.h"
+#include "gateway/http_server.h"
+
+#define INPUT_MAX (64u << 10)           /* unparsed bytes held per connection */
+#define IDLE_S 120                      /* silence while a request is awaited or read */
+#define STALL_S 300                     /* a client that takes nothing of its answer */
+#define LINGER_S 2
+#define LINGER_MAX (128u << 20)         /* bytes dropped so that the answer is not reset */
+
+/* ---- life of a connection ---- */
+
+static void request_clear(struct http_conn *c)
+{
+	buf_finish(&c->url);
+	buf_finish(&c->head);
+	buf_finish(&c->body);
+	buf_finish(&c->reply_head);
+	free((char *)(uintptr_t)c->q.path);
+	c->q = (struct http_request){ 0 };
+}
+
+static void request_reset(struct http_conn *c)
+{
+	char peer[HTTP_ADDRESS_SIZE];
+	bool local = c->q.peer_local;
+
+	memcpy(peer, c->q.peer, sizeof(peer));
+	request_clear(c);
+	memcpy(c->q.peer, peer, sizeof(peer));
+	c->q.peer_local = local;
+	buf_init(&c->url, LIMIT_HEAD + 1);
+	buf_init(&c->head, 2 * LIMIT_HEAD);
+	buf_init(&c->body, LIMIT_BODY + 1);
+	buf_init(&c->reply_head, LIMIT_HEAD);
+	c->in_value = c->head_done = c->complete = c->chunked = false;
+	c->keep_alive = true;
+	c->body_mode = HTTP_BODY_DROP;
+	c->refused = (struct err){ 0 };
+	c->status = 0;
+	c->gone = NULL;
+}
+
+static void conn_free(struct http_conn *c)
+{
+	LIST_REMOVE(c, link);
+	request_clear(c);
+	bufferevent_free(c->bev);
+	free(c);
+}
+
+static void set_silence(struct http_conn *c, int read_s)
+{
+	struct timeval in = { .tv_sec = read_s }, out = { .tv_sec = STALL_S };
+
+	bufferevent_set_timeouts(c->bev, read_s ? &in : NULL, &out);
+}
+
+/* The life of the request ends; its owner must not touch it any more. */
+static void request_done(struct http_conn *c, int status)
+{
+	const struct http_handler *h = c->server->handler;
+
+	if (c->head_done)
+		h->done(c->server->ctx, &c->q, status);
+	c->gone = NULL;
+}
+
+/* The client is gone, or nobody is to be served any more. */
+static void conn_drop(struct http_conn *c)
+{
+	void (*gone)(void *) = c->gone;
+
+	c->gone = NULL;
+	if (c->state == CONN_ANSWERING) {
+		if (gone)
+			gone(c->owner);
+		request_done(c, 499);
+	}
+	conn_free(c);
+}
+
+/* ---- answering ---- */
+
+void conn_answered(struct http_conn *c)
+{
+	request_done(c, c->status);
+	if (!c->keep_alive) {
+		c->state = CONN_FLUSHING;
+		return;
+	}
+	request_reset(c);
+	c->state = CONN_READING;
+	http_parser_pause(&c->parser, 0);
+	set_silence(c, IDLE_S);
+	/* What was pipelined is parsed from the loop, never from inside a handler. */
+	if (!c->parsing)
+		bufferevent_trigger(c->bev, EV_READ,
+				    BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+}
+
+static void conn_refuse(struct http_conn *c, int code, const char *text)
+{
+	const struct http_handler *h = c->server->handler;
+
+	err_set(&c->refused, code, "%s", text);
+	c->keep_alive = false;
+	c->state = CONN_ANSWERING;
+	if (c->head_done) {
+		h->refused(c->server->ctx, &c->q, &c->refused);
+		return;
+	}
+	/* No head, no dialect. */
+	c->q.method = "";
+	http_reply_text(&c->q, code == -E2BIG ? 431 : 400, "text/plain; charset=utf-8", text);
+}
+
+static void conn_dispatch(struct http_conn *c)
+{
+	const struct http_handler *h = c->server->handler;
+
+	c->q.body = c->body.data ? c->body.data : "";
+	c->q.body_len = c->body.len;
+	c->state = CONN_ANSWERING;
+	set_silence(c, 0);
+	h->request(c->server->ctx, &c->q);
+}
+
+/* ---- parser callbacks ---- */
+
+static struct http_conn *conn_of_parser(http_parser *p)
+{
+	return p->data;
+}
+
+static int on_begin(http_parser *p)
+{
+	conn_of_parser(p)->q.began_ns = time_monotonic_ns();
+	return 0;
+}
+
+static int on_url(http_parser *p, const char *at, size_t len)
+{
+	buf_append(&conn_of_parser(p)->url, at, len);
+	return 0;
+}
+
+static int on_field(http_parser *p, const char *at, size_t len)
+{
+	struct http_conn *c = conn_of_parser(p);
+
+	if (c->in_value)
+		buf_append(&c->head, "", 1);
+	c->in_value = false;
+	buf_append(&c->head, at, len);
+	return 0;
+}
+
+static int on_value(http_parser *p, const char *at, size_t len)
+{
+	struct http_conn *c = conn_of_parser(p);
+
+	/* Chunk trailers come after the head was read and mean nothing here. */
+	if (!c->in_value)
+		buf_append(&c->head, "", 1);
+	c->in_value = true;
+	buf_append(&c->head, at, len);
+	return 0;
+}
+
+static int hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)tolower((unsigned char)c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Decodes %XX; NULL for a bad escape, a NUL, or without memory. */
+static char *decode_path(const char *text)
+{
+	char *ret = malloc(strlen(text) + 1), *out = ret;
+
+	if (!ret)
+		return NULL;
+	for (; *text; text++) {
+		int high, low;
+
+		if (*text != '%') {
+			*out++ = *text;
+			continue;
+		}
+		high = hex_value(text[1]);
+		low = high < 0 ? -1 : hex_value(text[2]);
+		if (low < 0 || high * 16 + low == 0) {
+			free(ret);
+			return NULL;
+		}
+		*out++ = (char)(high * 16 + low);
+		text += 2;
+	}
+	*out = '\0';
+	return ret;
+}
+
+/* "/path?query", "http://host/path", "*" -> target, query, path. */
+static int split_url(struct http_conn *c)
+{
+	char *url = c->url.data, *query;
+
+	if (buf_failed(&c->url) || !url)
+		return -1;
+	if (!strncasecmp(url, "http://", 7)) {
+		url = strchr(url + 7, '/');
+		if (!url)
+			return -1;
+	}
+	query = strpbrk(url, "?#");
+	c->q.query = query && *query == '?' ? query + 1 : "";
+	if (query)
+		*query = '\0';
+	c->q.target = url;
+	c->q.path = decode_path(url);
+	return c->q.path ? 0 : -1;
+}
+
+static bool sane_id(const char *text)
+{
+	size_t len = strlen(text);
+
+	return len && len < HTTP_ID_SIZE &&
+	       strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == len;
+}
+
+static void choose_id(struct http_request *q)
+{
+	const char *given = http_header(q, "X-Request-Id");
+	uint64_t random = 0;
+
+	if (given && sane_id(given)) {
+		snprintf(q->id, sizeof(q->id), "%s", given);
+		return;
+	}
+	if (getrandom(&random, sizeof(random), 0) < 0)
+		random = (uint64_t)time_monotonic_ns();
+	snprintf(q->id, sizeof(q->id), "%016llx", (unsigned long long)random);
+}
+
+static bool expects_continue(const struct http_conn *c)
+{
+	const char *expect = http_header(&c->q, "Expect");
+
+	return expect && !strcasecmp(expect, "100-continue") && c->parser.http_minor >= 1;
+}
+
+static bool announces_too_much(const http_parser *p)
+{
+	return p->content_length != UINT64_MAX && p->content_length > LIMIT_BODY;
+}
+
+static int head_error(struct http_conn *c, int code, const char *text)
+{
+	err_set(&c->refused, code, "%s", text);
+	return -1;
+}
+
+static int on_head(http_parser *p)
+{
+	struct http_conn *c = conn_of_parser(p);
+
+	buf_append(&c->head, "", 1);
+	p->upgrade = 0;                 /* an offer that is not taken */
+	c->keep_alive = http_should_keep_alive(p);
+	c->q.method = http_method_str((enum http_method)p->method);
+	c->q.body = "";
+	choose_id(&c->q);
+	if (p->http_major != 1)
+		return head_error(c, -EPROTONOSUPPORT, "HTTP version not supported");
+	if (buf_failed(&c->head))
+		return head_error(c, -E2BIG, "431 Request Header Fields Too Large");
+	if (split_url(c) < 0)
+		return head_error(c, -EINVAL, "400 Bad Request");
+	c->head_done = true;
+	c->body_mode = c->server->handler->head(c->server->ctx, &c->q);
+	if (c->body_mode == HTTP_BODY_KEEP && announces_too_much(p))
+		return head_error(c, -EMSGSIZE, "http: request body too large");
+	if (expects_continue(c))
+		evbuffer_add_printf(bufferevent_get_output(c->bev), "HTTP/1.1 100 Continue\r\n\r\n");
+	return 0;
+}
+
+static int on_body(http_parser *p, const char *at, size_t len)
+{
+	struct http_conn *c = conn_of_parser(p);
+
+	if (c->body_mode == HTTP_BODY_DROP)
+		return 0;
+	if (c->body.len + len > LIMIT_BODY)
+		return head_error(c, -EMSGSIZE, "http: request body too large");
+	buf_append(&c->body, at, len);
+	return buf_failed(&c->body) ? head_error(c, -ENOMEM, "out of memory") : 0;
+}
+
+static int on_complete(http_parser *p)
+{
+	conn_of_parser(p)->complete = true;
+	http_parser_pause(p, 1);
+	return 0;
+}
+
+static const http_parser_settings parser_settings = {
+	.on_message_begin = on_begin,
+	.on_url = on_url,
+	.on_header_field = on_field,
+	.on_header_value = on_value,
+	.on_headers_complete = on_head,
+	.on_body = on_body,
+	.on_message_complete = on_complete,
+};
+
+/* ---- reading ---- */
+
+static void conn_bad(struct http_conn *c)
+{
+	enum http_errno e = HTTP_PARSER_ERRNO(&c->parser);
+
+	if (c->refused.code) {
+		struct err err = c->refused;
+
+		conn_refuse(c, err.code, err.text);
+	} else if (e == HPE_HEADER_OVERFLOW) {
+		conn_refuse(c, -E2BIG, "431 Request Header Fields Too Large");
+	} else {
+		conn_refuse(c, -EINVAL, "400 Bad Request");
+	}
+}
+
+/* Parses one contiguous piece of input; false when no more should be parsed now. */
+static bool conn_parse_piece(struct http_conn *c, struct evbuffer *in)
+{
+	struct evbuffer_iovec piece;
+	size_t used;
+
+	if (evbuffer_peek(in, -1, NULL, &piece, 1) < 1)
+		return false;
+	used = http_parser_execute(&c->parser, &parser_settings, piece.iov_base, piece.iov_len);
+	evbuffer_drain(in, used);
+	if (c->complete)
+		conn_dispatch(c);
+	else if (HTTP_PARSER_ERRNO(&c->parser) != HPE_OK)
+		conn_bad(c);
+	return true;
+}
+
+static void conn_parse(struct http_conn *c)
+{
+	struct evbuffer *in = bufferevent_get_input(c->bev);
+
+	if (c->parsing)
+		return;
+	c->parsing = true;
+	while (c->state == CONN_READING && evbuffer_get_length(in))
+		if (!conn_parse_piece(c, in))
+			break;
+	c->parsing = false;
+}
+
+static void conn_drop_input(struct http_conn *c)
+{
+	struct evbuffer *in = bufferevent_get_input(c->bev);
+
+	c->lingered += evbuffer_get_length(in);
+	evbuffer_drain(in, evbuffer_get_length(in));
+	if (c->lingered > LINGER_MAX)
+		conn_free(c);
+}
+
+static void on_readable(struct bufferevent *bev, void *arg)
+{
+	struct http_conn *c = arg;
+
+	(void)bev;
+	if (c->state == CONN_READING)
+		conn_parse(c);
+	if (c->state == CONN_FLUSHING || c->state == CONN_LINGERING)
+		conn_drop_input(c);
+}
+
+/* The output is empty: a connection that is ending stops sending, then waits a little. */
+static void on_written(struct bufferevent *bev, void *arg)
+{
+	struct http_conn *c = arg;
+
+	if (c->state != CONN_FLUSHING)
+		return;
+	c->state = CONN_LINGERING;
+	shutdown(bufferevent_getfd(bev), SHUT_WR);
+	set_silence(c, LINGER_S);
+	bufferevent_enable(bev, EV_READ);
+	conn_drop_input(c);
+}
+
+static void on_ended(struct bufferevent *bev, short what, void *arg)
+{
+	struct http_conn *c = arg;
+	bool unsent = evbuffer_get_length(bufferevent_get_output(bev)) > 0;
+
+	/* A client may end its side early and still read what it was answered. */
+	if ((what & BEV_EVENT_EOF) && unsent && c->state != CONN_ANSWERING) {
+		c->state = CONN_FLUSHING;
+		return;
+	}
+	conn_drop(c);
+}
+
+/* ---- the server ---- */
+
+static void read_peer(struct http_conn *c, const struct sockaddr *address, int len)
+{
+	char *text = c->q.peer;
+
+	if (getnameinfo(address, (socklen_t)len, text, HTTP_ADDRESS_SIZE, NULL, 0, NI_NUMERICHOST))
+		snprintf(text, HTTP_ADDRESS_SIZE, "?");
+	if (!strncmp(text, "::ffff:", 7))
+		memmove(text, text + 7, strlen(text + 7) + 1);
+	c->q.peer_local = address_is_loopback(text);
+}
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd,
+		      struct sockaddr *address, int len, void *arg)
+{
+	struct http_server *s = arg;
+	struct http_conn *c = calloc(1, sizeof(*c));
+
+	(void)listener;
+	if (c)
+		c->bev = bufferevent_socket_new(s->base, fd, BEV_OPT_CLOSE_ON_FREE);
+	if (!c || !c->bev) {
+		free(c);
+		evutil_closesocket(fd);
+		return;
+	}
+	c->server = s;
+	LIST_INSERT_HEAD(&s->conns, c, link);
+	read_peer(c, address, len);
+	http_parser_init(&c->parser, HTTP_REQUEST);
+	c->parser.data = c;
+	request_reset(c);
+	set_silence(c, IDLE_S);
+	bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_MAX);
+	bufferevent_setcb(c->bev, on_readable, on_written, on_ended, c);
+	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+}
+
+static void on_accept_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct http_server *s = arg;
+
+	(void)fd;
+	(void)what;
+	evconnlistener_enable(s->listener);
+}
+
+/* Out of descriptors: the listener would fire again at once, so it rests. */
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+	struct http_server *s = arg;
+	struct timeval rest = { .tv_usec = 100000 };
+
+	log_warn("cannot accept a connection: %s",
+		 evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
+	evconnlistener_disable(listener);
+	evtimer_add(s->accept_retry, &rest);
+}
+
+int http_server_create(struct event_base *base, const struct http_handler *handler, void *ctx,
+		       struct http_server **ret)
+{
+	struct http_server *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->base = base;
+	s->handler = handler;
+	s->ctx = ctx;
+	LIST_INIT(&s->conns);
+	s->accept_retry = evtimer_new(base, on_accept_retry, s);
+	if (!s->accept_retry) {
+		free(s);
+		return -ENOMEM;
+	}
+	http_parser_set_max_header_size(LIMIT_HEAD);
+	*ret = s;
+	return 0;
+}
+
+void http_server_destroy(struct http_server *s)
+{
+	struct http_conn *c;
+
+	if (!s)
+		return;
+	if (s->listener)
+		evconnlistener_free(s->listener);
+	while ((c = LIST_FIRST(&s->conns)))
+		conn_drop(c);
+	event_free(s->accept_retry);
+	free(s);
+}
+
+void http_server_attach(struct http_server *s, evutil_socket_t fd)
+{
+	s->listener = evconnlistener_new(s->base, on_accept, s,
+					 LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, -1, fd);
+	evconnlistener_set_error_cb(s->listener, on_accept_error);
+}
+
+const char *http_header(const struct http_request *q, const char *name)
+{
+	const struct buf *head = &conn_of(q)->head;
+	const char *at = head->data, *end = head->data + head->len;
+
+	while (at && at < end) {
+		const char *value = at + strlen(at) + 1;
+
+		if (value >= end)
+			break;
+		if (!strcasecmp(at, name))
+			return value;
+		at = value + strlen(value) + 1;
+	}
+	return NULL;
+}
+
+void http_on_gone(struct http_request *q, void (*gone)(void *owner), void *owner)
+{
+	struct http_conn *c = conn_of(q);
+
+	c->gone = gone;
+	c->owner = owner;
+}

@@ -1,0 +1,32 @@
+#ifndef EASEL_GATEWAY_ROUTES_H
+#define EASEL_GATEWAY_ROUTES_H
+
+#include "gateway/gateway.h"
+
+/*
+ * One row a route. A handler answers with reply_*() or http_reply(), now or later.
+ * A path that ends in a star takes all below it.
+ */
+struct route {
+	const char *method, *path;
+	void (*handler)(struct gateway *gw, struct http_request *q);
+};
+
+/* The HTTP server's handler; its ctx is the gateway. */
+extern const struct http_handler routes_handler;
+
+void route_root(struct gateway *gw, struct http_request *q);
+void route_version(struct gateway *gw, struct http_request *q);
+void route_status(struct gateway *gw, struct http_request *q);
+void route_tags(struct gateway *gw, struct http_request *q);
+void route_ps(struct gateway *gw, struct http_request *q);
+void route_show(struct gateway *gw, struct http_request *q);
+void route_generate(struct gateway *gw, struct http_request *q);
+void route_create(struct gateway *gw, struct http_request *q);
+void route_copy(struct gateway *gw, struct http_request *q);
+void route_delete(struct gateway *gw, struct http_request *q);
+void route_images(struct gateway *gw, struct http_request *q);
+void route_models(struct gateway *gw, struct http_request *q);
+void route_model(struct gateway *gw, struct http_request *q);
+
+#endif

@@ -1,0 +1,21 @@
+#ifndef EASEL_GATEWAY_STREAM_H
+#define EASEL_GATEWAY_STREAM_H
+
+#include <jansson.h>
+
+#include "gateway/http.h"
+
+/*
+ * Progress to a client, as newline JSON or server-sent events: one chunk each, the
+ * headers with the first. Progress that a client does not take is left out rather than
+ * piled up.
+ */
+void stream_line(struct http_request *q, json_t *line);                 /* consumes line */
+void stream_progress_line(struct http_request *q, json_t *line);        /* may be left out */
+/* data is one line of JSON and is emptied. */
+void stream_event(struct http_request *q, const char *name, struct evbuffer *data);
+void stream_progress_event(struct http_request *q, const char *name, json_t *data);
+/* A prepared line, for those with pictures; begins the stream when needed. */
+void stream_raw_line(struct http_request *q, struct evbuffer *line);
+
+#endif
