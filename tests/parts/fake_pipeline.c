@@ -1,0 +1,110 @@
+/*
+ * A device and a pipeline without either, for tests of the runner's socket and thread.
+ * What it does hangs on the model's name and the prompt: "no device" as EASEL_DEVICE,
+ * a model whose manifest has no layers fails, prompts "fail" and "slow".
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "runner/pipeline.h"
+#include "runner/vk/vk.h"
+
+struct vk {
+	struct vk_device_info info;
+};
+struct pipeline {
+	int unused;
+};
+
+static void nap(long ms)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = ms * 1000000 }, NULL);
+}
+
+int vk_open(const char *selector, struct vk **ret, struct err *err)
+{
+	if (selector && strcmp(selector, "no device") == 0)
+		return err_set(err, -ENODEV, "no compute device: install mesa-vulkan-drivers");
+	*ret = calloc(1, sizeof **ret);
+	(*ret)->info = (struct vk_device_info){ .type = VK_SOFTWARE, .name = "fake", .driver = "1" };
+	return 0;
+}
+
+void vk_close(struct vk **vk)
+{
+	free(*vk);
+	*vk = NULL;
+}
+
+const struct vk_device_info *vk_info(const struct vk *vk)
+{
+	return &vk->info;
+}
+
+const char *vk_type_name(enum vk_type t)
+{
+	return t == VK_SOFTWARE ? "software" : "other";
+}
+
+int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m,
+		  void (*progress)(void *, uint64_t, uint64_t), void *context,
+		  struct pipeline **ret, struct err *err)
+{
+	(void)vk;
+	(void)s;
+	if (m->n_layers == 0)
+		return err_set(err, -EINVAL, "the model has no tensors");
+	for (uint64_t i = 1; i <= 4; i++)
+		progress(context, i * 25, 100);
+	*ret = calloc(1, sizeof **ret);
+	return 0;
+}
+
+void pipeline_close(struct pipeline **p)
+{
+	free(*p);
+	*p = NULL;
+}
+
+const struct pipeline_defaults *pipeline_defaults(const struct pipeline *p)
+{
+	static const struct pipeline_defaults defaults = { 1024, 1024, 9, 0 };
+
+	(void)p;
+	return &defaults;
+}
+
+uint64_t pipeline_weight_bytes(const struct pipeline *p)
+{
+	(void)p;
+	return 100;
+}
+
+uint64_t pipeline_workspace_bytes(const struct pipeline *p)
+{
+	(void)p;
+	return 200;
+}
+
+int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
+		      const struct pipeline_hooks *hooks, struct buf *png, struct err *err)
+{
+	bool slow = strcmp(r->prompt, "slow") == 0;
+
+	(void)p;
+	if (strcmp(r->prompt, "fail") == 0)
+		return err_set(err, -EDOM, "the numbers are not finite");
+	for (uint32_t i = 1; slow || i <= r->steps; i++) {
+		if (hooks->cancelled(hooks->context))
+			return err_set(err, -ECANCELED, "cancelled");
+		if (i <= r->steps)
+			hooks->progress(hooks->context, "denoise", i, r->steps);
+		nap(2);
+	}
+	/* Larger than any socket's buffer. */
+	for (int i = 0; i < 1000; i++)
+		buf_printf(png, "%01000d", i);
+	return 0;
+}

@@ -1,0 +1,372 @@
+/*
+ * The runner's side of the protocol over a real socket, with a fake pipeline behind it:
+ * every state, cancel, and how the process ends. link_run() lives in a child process.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/frame.h"
+#include "common/log.h"
+#include "common/manifest.h"
+#include "common/proto.h"
+#include "common/timefmt.h"
+#include "runner/link.h"
+#include "tests/parts/folder.h"
+
+#define SECOND 1000000000ll
+#define TEXT(literal) ((char[]){ literal })
+
+struct peer {
+	int fd;
+	pid_t pid;
+	struct frame_reader reader;
+	char *root;                     /* models directory */
+};
+
+static void start(struct peer *p, const char *device)
+{
+	int pair[2];
+
+	*p = (struct peer){ .root = folder_temporary() };
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	p->pid = fork();
+	assert_true(p->pid >= 0);
+	if (p->pid == 0) {
+		close(pair[0]);
+		signal(SIGPIPE, SIG_IGN);
+		log_open("runner", LOG_ERROR + 1);
+		exit(link_run(pair[1], device));
+	}
+	close(pair[1]);
+	p->fd = pair[0];
+	frame_reader_init(&p->reader);
+}
+
+/* The exit status, which must come within a second after what ends it. */
+static int end(struct peer *p)
+{
+	int64_t deadline = time_monotonic_ns() + 3 * SECOND;
+	int status;
+
+	if (p->fd >= 0)
+		close(p->fd);
+	while (waitpid(p->pid, &status, WNOHANG) == 0) {
+		if (time_monotonic_ns() > deadline) {
+			kill(p->pid, SIGKILL);
+			waitpid(p->pid, &status, 0);
+			fail_msg("the runner did not end");
+		}
+		poll(NULL, 0, 5);
+	}
+	frame_reader_finish(&p->reader);
+	folder_remove(p->root);
+	free(p->root);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void put(struct peer *p, struct msg m)
+{
+	size_t len;
+	char *frame = msg_encode(&m, &len);
+
+	assert_non_null(frame);
+	assert_int_equal(send(p->fd, frame, len, MSG_NOSIGNAL), len);
+	free(frame);
+}
+
+/* The next frame; false at the end of the stream. */
+static bool next(struct peer *p, struct frame *ret)
+{
+	char data[4096];
+	int r;
+
+	while ((r = frame_reader_next(&p->reader, ret, NULL)) == 0) {
+		struct pollfd wait = { .fd = p->fd, .events = POLLIN };
+		ssize_t n;
+
+		assert_int_equal(poll(&wait, 1, 10000), 1);
+		n = read(p->fd, data, sizeof data);
+		if (n <= 0)
+			return false;
+		assert_int_equal(frame_reader_feed(&p->reader, data, (size_t)n, NULL), 0);
+	}
+	assert_int_equal(r, 1);
+	return true;
+}
+
+static struct msg get(struct peer *p, unsigned state, enum msg_type type)
+{
+	struct frame f;
+	struct err err;
+	struct msg m;
+
+	assert_true(next(p, &f));
+	assert_int_equal(f.kind, FRAME_JSON);
+	if (msg_decode(f.data, f.len, PROTO_RUNNER, state, &m, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_string_equal(msg_name(m.type), msg_name(type));
+	return m;
+}
+
+/* Skips progress. */
+static struct msg get_end(struct peer *p)
+{
+	for (;;) {
+		struct frame f;
+		struct msg m;
+
+		assert_true(next(p, &f));
+		assert_int_equal(msg_decode(f.data, f.len, PROTO_RUNNER, PROTO_BUSY, &m, NULL), 0);
+		if (m.type != MSG_PROGRESS)
+			return m;
+		msg_clear(&m);
+	}
+}
+
+static void hello(struct peer *p)
+{
+	struct msg m = get(p, PROTO_STARTING, MSG_HELLO);
+
+	assert_int_equal(m.hello.version, PROTO_VERSION);
+	assert_string_equal(m.hello.device, "fake");
+	assert_string_equal(m.hello.device_type, "software");
+	msg_clear(&m);
+}
+
+static void put_load(struct peer *p, bool with_layers)
+{
+	char digest[DIGEST_SIZE];
+	json_t *layers = json_array(), *manifest;
+
+	digest_bytes("", 0, digest);
+	if (with_layers)
+		json_array_append_new(layers, json_pack("{ss ss si ss}", "mediaType", MEDIA_TENSOR,
+							"digest", digest, "size", 1, "name", "vae/x"));
+	manifest = json_pack("{si ss s{ss ss si} so}", "schemaVersion", 2, "mediaType", MEDIA_MANIFEST,
+			     "config", "mediaType", MEDIA_CONFIG, "digest", digest, "size", 1,
+			     "layers", layers);
+	put(p, (struct msg){ .type = MSG_LOAD, .load = {
+		.model = TEXT("m"), .root = p->root, .manifest = manifest } });
+	json_decref(manifest);
+}
+
+static void load(struct peer *p)
+{
+	struct frame f;
+	struct msg m = { 0 };
+
+	hello(p);
+	put_load(p, true);
+	do {
+		msg_clear(&m);
+		assert_true(next(p, &f));
+		assert_int_equal(msg_decode(f.data, f.len, PROTO_RUNNER, PROTO_STATE_LOADING, &m, NULL), 0);
+	} while (m.type == MSG_LOADING);
+	assert_int_equal(m.type, MSG_READY);
+	assert_int_equal(m.ready.weights, 100);
+	assert_int_equal(m.ready.vram, 0);
+	assert_int_equal(m.ready.steps, 9);
+	msg_clear(&m);
+}
+
+static void put_generate(struct peer *p, uint64_t job, char *prompt)
+{
+	put(p, (struct msg){ .type = MSG_GENERATE, .generate = {
+		.job = job, .prompt = prompt, .width = 64, .height = 64, .steps = 3, .seed = 5,
+		.cfg_truncation = 1 } });
+}
+
+static void draw(struct peer *p, uint64_t job)
+{
+	struct frame f;
+	struct msg m;
+
+	put_generate(p, job, TEXT("a cat"));
+	for (uint32_t i = 1; i <= 3; i++) {
+		m = get(p, PROTO_BUSY, MSG_PROGRESS);
+		assert_int_equal(m.progress.job, job);
+		assert_int_equal(m.progress.step, i);
+		msg_clear(&m);
+	}
+	m = get(p, PROTO_BUSY, MSG_IMAGE);
+	assert_int_equal(m.image.job, job);
+	assert_int_equal(m.image.seed, 5);
+	assert_int_equal(m.image.bytes, 1000000);
+	msg_clear(&m);
+	assert_true(next(p, &f));
+	assert_int_equal(f.kind, FRAME_BINARY);
+	assert_int_equal(f.len, 1000000);
+}
+
+static void expect_failed(struct peer *p, uint64_t job, const char *code)
+{
+	struct msg m = get_end(p);
+
+	assert_int_equal(m.type, MSG_FAILED);
+	assert_int_equal(m.failed.job, job);
+	assert_string_equal(m.failed.code, code);
+	msg_clear(&m);
+}
+
+static void pictures(void **state)
+{
+	struct peer p;
+
+	(void)state;
+	start(&p, NULL);
+	load(&p);
+	draw(&p, 1);
+	draw(&p, 2);
+	put_generate(&p, 3, TEXT("fail"));
+	expect_failed(&p, 3, "internal");
+	draw(&p, 4);
+	assert_int_equal(end(&p), 0);
+}
+
+static void cancelled(void **state)
+{
+	struct peer p;
+	struct msg m;
+
+	(void)state;
+	start(&p, NULL);
+	load(&p);
+	put_generate(&p, 7, TEXT("slow"));
+	m = get(&p, PROTO_BUSY, MSG_PROGRESS);
+	msg_clear(&m);
+	/* Another job's cancel does nothing, this one's ends it. */
+	put(&p, (struct msg){ .type = MSG_CANCEL, .cancel.job = 6 });
+	put(&p, (struct msg){ .type = MSG_CANCEL, .cancel.job = 7 });
+	expect_failed(&p, 7, "cancelled");
+	/* One that comes too late is legal and does nothing. */
+	put(&p, (struct msg){ .type = MSG_CANCEL, .cancel.job = 7 });
+	draw(&p, 8);
+	assert_int_equal(end(&p), 0);
+}
+
+static void gateway_gone(void **state)
+{
+	struct peer p;
+	struct msg m;
+
+	(void)state;
+	start(&p, NULL);
+	assert_int_equal(end(&p), 0);
+	start(&p, NULL);
+	load(&p);
+	put_generate(&p, 1, TEXT("slow"));
+	m = get(&p, PROTO_BUSY, MSG_PROGRESS);
+	msg_clear(&m);
+	assert_int_equal(end(&p), 0);
+	/* In the middle of a frame. */
+	start(&p, NULL);
+	assert_int_equal(send(p.fd, "\x10\0\0", 3, 0), 3);
+	assert_int_equal(end(&p), 0);
+}
+
+static void failed_load(void **state)
+{
+	struct peer p;
+	struct msg m;
+
+	(void)state;
+	start(&p, NULL);
+	hello(&p);
+	put_load(&p, false);
+	m = get(&p, PROTO_STATE_LOADING, MSG_FAILED);
+	assert_int_equal(m.failed.job, 0);
+	assert_string_equal(m.failed.code, "invalid");
+	assert_string_equal(m.failed.text, "the model has no tensors");
+	msg_clear(&m);
+	assert_int_equal(end(&p), 0);
+}
+
+static void no_device(void **state)
+{
+	struct frame f;
+	struct peer p;
+
+	(void)state;
+	start(&p, "no device");
+	assert_false(next(&p, &f));
+	assert_int_equal(end(&p), 1);
+}
+
+/* What is sent after hello, and must end the runner. */
+static void check_misbehaviour(const void *bytes, size_t len)
+{
+	struct frame f;
+	struct peer p;
+
+	start(&p, NULL);
+	hello(&p);
+	assert_int_equal(send(p.fd, bytes, len, MSG_NOSIGNAL), len);
+	assert_false(next(&p, &f));
+	assert_int_equal(end(&p), 1);
+}
+
+static void check_bad_message(struct msg m)
+{
+	size_t len;
+	char *frame = msg_encode(&m, &len);
+
+	check_misbehaviour(frame, len);
+	free(frame);
+}
+
+static void misbehaviour(void **state)
+{
+	(void)state;
+	check_misbehaviour("\xff\xff\xff\xffJ", 5);
+	check_misbehaviour("\x02\0\0\0X{}", 7);
+	check_misbehaviour("\x02\0\0\0B{}", 7);
+	check_misbehaviour("\x02\0\0\0J{}", 7);
+	check_misbehaviour("\x02\0\0\0J{]", 7);
+	check_bad_message((struct msg){ .type = MSG_CANCEL, .cancel.job = 1 });
+	check_bad_message((struct msg){ .type = MSG_GENERATE, .generate = {
+		.job = 1, .prompt = TEXT("early"), .width = 64, .height = 64, .steps = 1 } });
+	check_bad_message((struct msg){ .type = MSG_IMPORT, .import = {
+		.root = TEXT("/"), .model = TEXT("m"), .directory = TEXT("/") } });
+	check_bad_message((struct msg){ .type = MSG_LOADING });
+}
+
+static void busy_refuses_more(void **state)
+{
+	struct peer p;
+
+	(void)state;
+	start(&p, NULL);
+	load(&p);
+	put_generate(&p, 1, TEXT("slow"));
+	put_generate(&p, 2, TEXT("a cat"));
+	while (next(&p, &(struct frame){ 0 }))
+		;
+	assert_int_equal(end(&p), 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pictures),
+		cmocka_unit_test(cancelled),
+		cmocka_unit_test(gateway_gone),
+		cmocka_unit_test(failed_load),
+		cmocka_unit_test(no_device),
+		cmocka_unit_test(misbehaviour),
+		cmocka_unit_test(busy_refuses_more),
+	};
+
+	return cmocka_run_group_tests_name("link", tests, NULL, NULL);
+}
