@@ -2,9 +2,8 @@
  * easel list: the models of the server's store.
  */
 #include <stdint.h>
-#include <stdlib.h>
-#include <strings.h>
 #include <string.h>
+#include <strings.h>
 
 #include "cli/listing.h"
 #include "cli/text.h"

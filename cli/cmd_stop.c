@@ -1,7 +1,6 @@
 /*
  * easel stop: unloads a model.
  */
-#include <errno.h>
 #include <string.h>
 
 #include "cli/unload.h"

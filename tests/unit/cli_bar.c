@@ -1,11 +1,12 @@
 /*
  * Spinner and bars: exact texts, and that nothing is wider than the terminal.
  */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "cli/bar.h"

@@ -2,12 +2,13 @@
  * Modelfiles: quoting, and that no cut of one does harm.
  */
 #include <errno.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "cli/modelfile.h"

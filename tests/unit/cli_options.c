@@ -1,12 +1,13 @@
 /*
  * The flag parser: every way to write a flag, and the sentences of its refusals.
  */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "cli/options.h"

@@ -2,11 +2,12 @@
  * HTTP answers cut into pieces of every size, and answers that are none.
  */
 #include <errno.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "cli/response.h"
