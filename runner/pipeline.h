@@ -30,6 +30,8 @@ struct pipeline_hooks {
 	void (*progress)(void *context, const char *phase, uint32_t step, uint32_t total);
 	/* Tests only, may be NULL: every named intermediate as dense floats. */
 	void (*tap)(void *context, const char *name, const float *data, size_t n);
+	/* Tests only, may be NULL: may overwrite the noise just drawn, [channels, h, w]. */
+	void (*noise)(void *context, float *latent, size_t n);
 };
 
 /* Loads; progress gets bytes. -EINVAL for a model that is wrong, with everything that is wrong. */

@@ -225,7 +225,7 @@ static T qwen3_build(const void *self, struct graph *g, uint32_t n, T *ret_embed
 
 	*ret_embeds = graph_input(g, n, m->hidden);
 	*ret_rope = graph_input(g, n, m->head_dim);
-	x = *ret_embeds;
+	x = graph_tap(g, *ret_embeds, "hidden_states.0");
 	for (i = 0; i < m->n_run; i++) {
 		x = block_forward(g, m, &m->blocks[i], x, *ret_rope);
 		graph_tap(g, x, "hidden_states.%u", i + 1);

@@ -18,6 +18,8 @@ struct transformer_class {
 	void (*bind)(void *self, struct weights *w);
 	uint32_t (*latent_channels)(const void *self);
 	uint32_t (*cond_width)(const void *self);
+	/* Tokens of a picture, without padding. */
+	uint32_t (*image_tokens)(const void *self, uint32_t latent_h, uint32_t latent_w);
 	/* -EINVAL when latent height/width or n_text are beyond what the model's tables cover. */
 	int (*check_size)(const void *self, uint32_t latent_h, uint32_t latent_w, uint32_t n_text, struct err *err);
 

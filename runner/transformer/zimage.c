@@ -1,262 +1,18 @@
 /*
  * The Z-Image transformer: noise refiner over the picture, context refiner over the
- * caption, then blocks over both (docs/models/zimage.md). Owns its config and weight
- * handles. GPU thread; create and bind also in the importer.
+ * caption, then blocks over both (docs/models/zimage.md). Adds nodes and feeds their
+ * inputs; GPU thread.
  */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "common/fields.h"
-#include "runner/nn/nn.h"
 #include "runner/transformer/transformer.h"
+#include "runner/transformer/zimage.h"
 
-enum {
-	PATCH = 2,
-	SEQ_MULTIPLE = 32,                      /* both streams are padded to multiples of this */
-	MODULATION_MAX = 256,                   /* the timestep embedding is min(dim, this) wide */
-	FREQUENCIES = 256, TIMESTEP_MID = 1024,
-	N_AXES = 3,
-	MAX_BLOCKS = 1024, MAX_WIDTH = 1 << 16, MAX_POSITIONS = 1 << 20,
-};
+enum { SEQ_MULTIPLE = 32 };                     /* both streams are padded to multiples of this */
 
 static const float final_norm_eps = 1e-6f;      /* the reference writes it out */
-
-struct block {
-	struct weight attention_norm1, attention_norm2, ffn_norm1, ffn_norm2;
-	struct attention attention;
-	struct swiglu ffn;
-	struct linear adaln;                    /* absent in the context refiner */
-};
-
-struct zimage {
-	uint32_t dim, n_layers, n_refiner_layers, n_heads, n_kv_heads;
-	uint32_t in_channels, cap_feat_dim;
-	double norm_eps, rope_theta, t_scale;
-	bool qk_norm;
-	json_t *axes_dims_json, *axes_lens_json, *patch_json, *f_patch_json, *siglip_json;
-	/* derived */
-	uint32_t axes_dims[N_AXES], axes_lens[N_AXES];
-	uint32_t head_dim, ffn, modulation, patch_features;
-	/* weights */
-	struct linear x_embedder, cap_embedder, t_embedder[2], final_linear, final_adaln;
-	struct weight cap_norm, x_pad_token, cap_pad_token;
-	struct block *noise_refiner, *context_refiner, *layers;
-};
-
-/* ---- config ---- */
-
-#define COUNT(member, max_) \
-	FIELD(struct zimage, member, U32, .required = true, .min = 1, .max = (max_))
-
-static const struct field config_fields[] = {
-	COUNT(dim, MAX_WIDTH),
-	COUNT(n_layers, MAX_BLOCKS),
-	FIELD(struct zimage, n_refiner_layers, U32, .required = true, .max = MAX_BLOCKS),
-	COUNT(n_heads, 1024),
-	COUNT(n_kv_heads, 1024),
-	COUNT(in_channels, 1024),
-	COUNT(cap_feat_dim, MAX_WIDTH),
-	FIELD(struct zimage, norm_eps, F64, .min = 1e-12, .max = 1),
-	FIELD(struct zimage, rope_theta, F64, .min = 1, .max = 1e12),
-	FIELD(struct zimage, t_scale, F64, .min = 1e-6, .max = 1e9),
-	FIELD(struct zimage, qk_norm, BOOL),
-	FIELD_AS(struct zimage, axes_dims_json, "axes_dims", JSON, .required = true),
-	FIELD_AS(struct zimage, axes_lens_json, "axes_lens", JSON),
-	FIELD_AS(struct zimage, patch_json, "all_patch_size", JSON),
-	FIELD_AS(struct zimage, f_patch_json, "all_f_patch_size", JSON),
-	FIELD_AS(struct zimage, siglip_json, "siglip_feat_dim", JSON),
-	{ 0 }
-};
-
-static int read_axes(const json_t *list, const char *key, uint32_t max, uint32_t ret[N_AXES], struct err *err)
-{
-	unsigned i;
-
-	if (!list)
-		return 0;
-	if (json_array_size(list) != N_AXES)
-		return err_set(err, -EINVAL, "%s must be a list of %d numbers", key, N_AXES);
-	for (i = 0; i < N_AXES; i++) {
-		json_int_t v = json_integer_value(json_array_get(list, i));
-
-		if (v < 1 || v > max)
-			return err_set(err, -EINVAL, "%s[%u] must be a whole number from 1 to %u", key, i, max);
-		ret[i] = (uint32_t)v;
-	}
-	return 0;
-}
-
-static bool is_list_of(const json_t *list, json_int_t only)
-{
-	return !list || (json_array_size(list) == 1 && json_integer_value(json_array_get(list, 0)) == only);
-}
-
-static int check_supported(const struct zimage *m, struct err *err)
-{
-	if (!m->qk_norm)
-		return err_set(err, -EINVAL, "qk_norm false is not supported");
-	if (!is_list_of(m->patch_json, PATCH))
-		return err_set(err, -EINVAL, "all_patch_size must be [%d]", PATCH);
-	if (!is_list_of(m->f_patch_json, 1))
-		return err_set(err, -EINVAL, "all_f_patch_size must be [1]");
-	if (m->siglip_json && !json_is_null(m->siglip_json))
-		return err_set(err, -EINVAL, "siglip_feat_dim: the variant with SigLIP is not supported");
-	return 0;
-}
-
-static int check_heads(const struct zimage *m, struct err *err)
-{
-	uint32_t i, sum = 0;
-
-	if (m->dim % m->n_heads)
-		return err_set(err, -EINVAL, "dim %u cannot be divided by n_heads %u", m->dim, m->n_heads);
-	if (m->n_heads % m->n_kv_heads)
-		return err_set(err, -EINVAL, "n_heads %u is no multiple of n_kv_heads %u",
-			       m->n_heads, m->n_kv_heads);
-	if (m->head_dim % 4)
-		return err_set(err, -EINVAL, "head dim %u (dim / n_heads) is no multiple of 4", m->head_dim);
-	for (i = 0; i < N_AXES; i++) {
-		if (m->axes_dims[i] % 2)
-			return err_set(err, -EINVAL, "axes_dims[%u] is odd", i);
-		sum += m->axes_dims[i];
-	}
-	if (sum != m->head_dim)
-		return err_set(err, -EINVAL, "axes_dims sum to %u, but the head dim (dim / n_heads) is %u",
-			       sum, m->head_dim);
-	return 0;
-}
-
-static int read_config(struct zimage *m, const json_t *config, struct err *err)
-{
-	int r;
-
-	r = fields_read(config_fields, config, 0, m, NULL, err);
-	if (r == 0)
-		r = read_axes(m->axes_dims_json, "axes_dims", 4096, m->axes_dims, err);
-	if (r == 0)
-		r = read_axes(m->axes_lens_json, "axes_lens", MAX_POSITIONS, m->axes_lens, err);
-	if (r < 0)
-		return r;
-	m->head_dim = m->dim / m->n_heads;
-	m->ffn = (uint32_t)((double)m->dim / 3 * 8);
-	m->modulation = m->dim < MODULATION_MAX ? m->dim : MODULATION_MAX;
-	m->patch_features = PATCH * PATCH * m->in_channels;
-	r = check_supported(m, err);
-	return r < 0 ? r : check_heads(m, err);
-}
-
-static void zimage_free(void *self)
-{
-	struct zimage *m = self;
-
-	if (!m)
-		return;
-	fields_clear(config_fields, m);
-	free(m->noise_refiner);
-	free(m->context_refiner);
-	free(m->layers);
-	free(m);
-}
-
-static int alloc_blocks(struct zimage *m, struct err *err)
-{
-	m->noise_refiner = calloc(m->n_refiner_layers + 1, sizeof *m->noise_refiner);
-	m->context_refiner = calloc(m->n_refiner_layers + 1, sizeof *m->context_refiner);
-	m->layers = calloc(m->n_layers, sizeof *m->layers);
-	if (!m->noise_refiner || !m->context_refiner || !m->layers)
-		return err_set(err, -ENOMEM, "out of memory");
-	return 0;
-}
-
-static int zimage_create(const json_t *config, void **ret, struct err *err)
-{
-	struct zimage *m = malloc(sizeof *m);
-	int r;
-
-	if (!m)
-		return err_set(err, -ENOMEM, "out of memory");
-	*m = (struct zimage){
-		.norm_eps = 1e-5, .rope_theta = 256, .t_scale = 1000, .qk_norm = true,
-		.axes_lens = { 1024, 512, 512 },
-	};
-	r = read_config(m, config, err);
-	if (r == 0)
-		r = alloc_blocks(m, err);
-	if (r < 0) {
-		zimage_free(m);
-		return r;
-	}
-	*ret = m;
-	return 0;
-}
-
-/* ---- weights ---- */
-
-static void bind_linear(struct weights *w, struct linear *l, uint32_t out, uint32_t in, const char *name)
-{
-	weights_matrix(w, &l->weight, out, in, "%s.weight", name);
-	weights_vector(w, &l->bias, out, "%s.bias", name);
-}
-
-static void bind_attention(const struct zimage *m, struct weights *w, struct attention *a,
-			   const char *list, unsigned i)
-{
-	uint32_t kv = m->n_kv_heads * m->head_dim;
-
-	*a = (struct attention){
-		.n_heads = m->n_heads, .n_kv_heads = m->n_kv_heads, .head_dim = m->head_dim,
-		.eps = (float)m->norm_eps, .layout = ROPE_INTERLEAVED,
-	};
-	weights_matrix(w, &a->q.weight, m->dim, m->dim, "%s.%u.attention.to_q.weight", list, i);
-	weights_matrix(w, &a->k.weight, kv, m->dim, "%s.%u.attention.to_k.weight", list, i);
-	weights_matrix(w, &a->v.weight, kv, m->dim, "%s.%u.attention.to_v.weight", list, i);
-	weights_matrix(w, &a->out.weight, m->dim, m->dim, "%s.%u.attention.to_out.0.weight", list, i);
-	weights_vector(w, &a->norm_q, m->head_dim, "%s.%u.attention.norm_q.weight", list, i);
-	weights_vector(w, &a->norm_k, m->head_dim, "%s.%u.attention.norm_k.weight", list, i);
-}
-
-static void bind_block(const struct zimage *m, struct weights *w, struct block *b,
-		       const char *list, unsigned i, bool modulated)
-{
-	bind_attention(m, w, &b->attention, list, i);
-	weights_matrix(w, &b->ffn.gate.weight, m->ffn, m->dim, "%s.%u.feed_forward.w1.weight", list, i);
-	weights_matrix(w, &b->ffn.up.weight, m->ffn, m->dim, "%s.%u.feed_forward.w3.weight", list, i);
-	weights_matrix(w, &b->ffn.down.weight, m->dim, m->ffn, "%s.%u.feed_forward.w2.weight", list, i);
-	weights_vector(w, &b->attention_norm1, m->dim, "%s.%u.attention_norm1.weight", list, i);
-	weights_vector(w, &b->attention_norm2, m->dim, "%s.%u.attention_norm2.weight", list, i);
-	weights_vector(w, &b->ffn_norm1, m->dim, "%s.%u.ffn_norm1.weight", list, i);
-	weights_vector(w, &b->ffn_norm2, m->dim, "%s.%u.ffn_norm2.weight", list, i);
-	if (!modulated)
-		return;
-	weights_matrix(w, &b->adaln.weight, 4 * m->dim, m->modulation, "%s.%u.adaLN_modulation.0.weight", list, i);
-	weights_vector(w, &b->adaln.bias, 4 * m->dim, "%s.%u.adaLN_modulation.0.bias", list, i);
-}
-
-static void zimage_bind(void *self, struct weights *w)
-{
-	struct zimage *m = self;
-	const uint32_t token[] = { 1, m->dim };
-	uint32_t i;
-
-	weights_component(w, "transformer", NULL);
-	bind_linear(w, &m->x_embedder, m->dim, m->patch_features, "all_x_embedder.2-1");
-	weights_vector(w, &m->cap_norm, m->cap_feat_dim, "cap_embedder.0.weight");
-	bind_linear(w, &m->cap_embedder, m->dim, m->cap_feat_dim, "cap_embedder.1");
-	bind_linear(w, &m->t_embedder[0], TIMESTEP_MID, FREQUENCIES, "t_embedder.mlp.0");
-	bind_linear(w, &m->t_embedder[1], m->modulation, TIMESTEP_MID, "t_embedder.mlp.2");
-	weights_bind(w, &m->x_pad_token, 2, token, "x_pad_token");
-	weights_bind(w, &m->cap_pad_token, 2, token, "cap_pad_token");
-	bind_linear(w, &m->final_linear, m->patch_features, m->dim, "all_final_layer.2-1.linear");
-	bind_linear(w, &m->final_adaln, m->dim, m->modulation, "all_final_layer.2-1.adaLN_modulation.1");
-	for (i = 0; i < m->n_refiner_layers; i++) {
-		bind_block(m, w, &m->noise_refiner[i], "noise_refiner", i, true);
-		bind_block(m, w, &m->context_refiner[i], "context_refiner", i, false);
-	}
-	for (i = 0; i < m->n_layers; i++)
-		bind_block(m, w, &m->layers[i], "layers", i, true);
-}
 
 static uint32_t zimage_latent_channels(const void *self)
 {
@@ -266,6 +22,12 @@ static uint32_t zimage_latent_channels(const void *self)
 static uint32_t zimage_cond_width(const void *self)
 {
 	return ((const struct zimage *)self)->cap_feat_dim;
+}
+
+static uint32_t zimage_image_tokens(const void *self, uint32_t latent_h, uint32_t latent_w)
+{
+	(void)self;
+	return latent_h / ZIMAGE_PATCH * (latent_w / ZIMAGE_PATCH);
 }
 
 /* ---- the network ---- */
@@ -279,11 +41,11 @@ static int zimage_check_size(const void *self, uint32_t latent_h, uint32_t laten
 			     struct err *err)
 {
 	const struct zimage *m = self;
-	const uint32_t side = PATCH * 8;        /* pixels of a patch */
+	const uint32_t side = ZIMAGE_PATCH * 8;        /* pixels of a patch */
 
-	if (latent_h % PATCH || latent_w % PATCH)
+	if (latent_h % ZIMAGE_PATCH || latent_w % ZIMAGE_PATCH)
 		return err_set(err, -EINVAL, "width and height must be multiples of %u", side);
-	if (latent_h / PATCH > m->axes_lens[1] || latent_w / PATCH > m->axes_lens[2])
+	if (latent_h / ZIMAGE_PATCH > m->axes_lens[1] || latent_w / ZIMAGE_PATCH > m->axes_lens[2])
 		return err_set(err, -EINVAL, "this model draws at most %ux%u pixels",
 			       m->axes_lens[2] * side, m->axes_lens[1] * side);
 	if (padded(n_text) + 1 >= m->axes_lens[0])
@@ -360,10 +122,10 @@ static void *zimage_build_cond(const void *self, struct graph *g, uint32_t n_tex
 /* One row of a rotary table: the three axes side by side. */
 static void rope_row(const struct zimage *m, float *row, uint32_t frame, uint32_t y, uint32_t x)
 {
-	const uint32_t position[N_AXES] = { frame, y, x };
+	const uint32_t position[ZIMAGE_AXES] = { frame, y, x };
 	uint32_t axis, pair = 0;
 
-	for (axis = 0; axis < N_AXES; axis++) {
+	for (axis = 0; axis < ZIMAGE_AXES; axis++) {
 		nn_rope_fill(row, m->head_dim, pair, position[axis], m->axes_dims[axis], m->rope_theta);
 		pair += m->axes_dims[axis] / 2;
 	}
@@ -462,15 +224,15 @@ static void *zimage_build(const void *self, struct graph *g, uint32_t latent_h, 
 
 	if (!b)
 		return NULL;
-	b->rows = latent_h / PATCH;
-	b->cols = latent_w / PATCH;
+	b->rows = latent_h / ZIMAGE_PATCH;
+	b->cols = latent_w / ZIMAGE_PATCH;
 	b->host = calloc((size_t)b->rows * b->cols, m->patch_features * sizeof *b->host);
 	if (!b->host) {
 		free(b);
 		return NULL;
 	}
 	b->patches = graph_input(g, b->rows * b->cols, m->patch_features);
-	b->frequencies = graph_input(g, 1, FREQUENCIES);
+	b->frequencies = graph_input(g, 1, ZIMAGE_FREQUENCIES);
 	b->rope = graph_input(g, padded(b->rows * b->cols) + n_refined, m->head_dim);
 	b->refined = graph_input(g, n_refined, m->dim);
 	b->out = forward(g, m, b);
@@ -497,15 +259,15 @@ static int zimage_prepare(const void *self, struct graph *g, void *built)
 /* The place of a latent value in the patches: tokens row by row, inside (row, column, channel). */
 static size_t patch_index(const struct zimage *m, const struct built *b, uint32_t c, uint32_t y, uint32_t x)
 {
-	size_t token = (size_t)(y / PATCH) * b->cols + x / PATCH;
-	uint32_t inside = y % PATCH * PATCH + x % PATCH;
+	size_t token = (size_t)(y / ZIMAGE_PATCH) * b->cols + x / ZIMAGE_PATCH;
+	uint32_t inside = y % ZIMAGE_PATCH * ZIMAGE_PATCH + x % ZIMAGE_PATCH;
 
 	return token * m->patch_features + inside * m->in_channels + c;
 }
 
 static void patchify(const struct zimage *m, struct built *b, const float *latent)
 {
-	uint32_t c, y, x, h = b->rows * PATCH, w = b->cols * PATCH;
+	uint32_t c, y, x, h = b->rows * ZIMAGE_PATCH, w = b->cols * ZIMAGE_PATCH;
 
 	for (c = 0; c < m->in_channels; c++)
 		for (y = 0; y < h; y++)
@@ -515,7 +277,7 @@ static void patchify(const struct zimage *m, struct built *b, const float *laten
 
 static void unpatchify(const struct zimage *m, const struct built *b, float *latent)
 {
-	uint32_t c, y, x, h = b->rows * PATCH, w = b->cols * PATCH;
+	uint32_t c, y, x, h = b->rows * ZIMAGE_PATCH, w = b->cols * ZIMAGE_PATCH;
 
 	for (c = 0; c < m->in_channels; c++)
 		for (y = 0; y < h; y++)
@@ -524,9 +286,9 @@ static void unpatchify(const struct zimage *m, const struct built *b, float *lat
 }
 
 /* Cosines, then sines, of 1000 t exp(-ln(10000) i / 128), where t = 1 - sigma. */
-static void timestep_frequencies(const struct zimage *m, float sigma, float ret[FREQUENCIES])
+static void timestep_frequencies(const struct zimage *m, float sigma, float ret[ZIMAGE_FREQUENCIES])
 {
-	enum { HALF = FREQUENCIES / 2 };
+	enum { HALF = ZIMAGE_FREQUENCIES / 2 };
 	float t = (1000.0f - 1000.0f * sigma) / 1000.0f * (float)m->t_scale;
 	int i;
 
@@ -543,7 +305,7 @@ static void zimage_feed(const void *self, struct graph *g, void *built, const fl
 {
 	const struct zimage *m = self;
 	struct built *b = built;
-	float frequencies[FREQUENCIES];
+	float frequencies[ZIMAGE_FREQUENCIES];
 
 	patchify(m, b, latent);
 	timestep_frequencies(m, sigma, frequencies);
@@ -577,6 +339,7 @@ const struct transformer_class zimage = {
 	.bind = zimage_bind,
 	.latent_channels = zimage_latent_channels,
 	.cond_width = zimage_cond_width,
+	.image_tokens = zimage_image_tokens,
 	.check_size = zimage_check_size,
 	.build_cond = zimage_build_cond,
 	.feed_cond = zimage_feed_cond,

@@ -1,0 +1,195 @@
+/*
+ * Prompt -> picture for one loaded model: encode, denoise, decode. Owns the model's
+ * parts, its weights, the graphs of the last shapes and the arena they share. GPU
+ * thread.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/limits.h"
+#include "runner/image.h"
+#include "runner/pipeline_private.h"
+#include "runner/vae/tiles.h"
+
+static void set_defaults(struct pipeline *p)
+{
+	const struct transformer_class *t = p->parts.family->transformer;
+
+	p->defaults = (struct pipeline_defaults){
+		.width = t->default_side, .height = t->default_side,
+		.steps = t->default_steps, .guidance = t->default_guidance,
+	};
+}
+
+/* The largest graph of a picture of default size; 0 when even that cannot be told. */
+static uint64_t plan_default(struct pipeline *p)
+{
+	uint32_t h = p->defaults.height / VAE_SCALE, w = p->defaults.width / VAE_SCALE, side;
+	uint64_t step = 0, decode = 0;
+	struct err ignored;
+
+	if (denoise_plan(p, h, w, LIMIT_PROMPT_TOKENS, &step, &ignored) < 0)
+		step = 0;
+	if (decode_plan(p, h, w, &side, &decode, &ignored) < 0)
+		decode = 0;
+	return step > decode ? step : decode;
+}
+
+int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m,
+		  void (*progress)(void *context, uint64_t completed, uint64_t total), void *context,
+		  struct pipeline **ret, struct err *err)
+{
+	struct pipeline *p = calloc(1, sizeof *p);
+	int r;
+
+	if (!p)
+		return err_set(err, -ENOMEM, "out of memory");
+	p->shop.vk = vk;
+	r = pipeline_load(p, s, m, progress, context, err);
+	if (r < 0) {
+		pipeline_close(&p);
+		return r;
+	}
+	set_defaults(p);
+	p->default_workspace = plan_default(p);
+	*ret = p;
+	return 0;
+}
+
+static void drop_stages(struct pipeline *p)
+{
+	unsigned i;
+
+	stage_drop(&p->text);
+	stage_drop(&p->cond);
+	stage_drop(&p->decode);
+	for (i = 0; i < PASSES; i++)
+		stage_drop(&p->step[i]);
+}
+
+void pipeline_close(struct pipeline **ret)
+{
+	struct pipeline *p = *ret;
+
+	if (!p)
+		return;
+	drop_stages(p);
+	arena_finish(p->shop.vk, &p->shop.arena);
+	weights_close(p->shop.vk, &p->weights);
+	bpe_free(p->tokenizer);
+	family_free(&p->parts);
+	free(p);
+	*ret = NULL;
+}
+
+const struct pipeline_defaults *pipeline_defaults(const struct pipeline *p)
+{
+	return &p->defaults;
+}
+
+uint64_t pipeline_weight_bytes(const struct pipeline *p)
+{
+	return weights_bytes(p->weights);
+}
+
+uint64_t pipeline_workspace_bytes(const struct pipeline *p)
+{
+	return p->shop.arena.size ? p->shop.arena.size : p->default_workspace;
+}
+
+/* ---- one picture ---- */
+
+static int check_request(const struct pipeline_request *r, struct err *err)
+{
+	const uint32_t multiple = LIMIT_SIDE_MULTIPLE;
+
+	if (r->width == 0 || r->height == 0 || r->width % multiple || r->height % multiple)
+		return err_set(err, -EINVAL, "width and height must be multiples of %u, not %ux%u",
+			       multiple, r->width, r->height);
+	if (r->width > LIMIT_SIDE || r->height > LIMIT_SIDE)
+		return err_set(err, -EINVAL, "width and height can be at most %u, not %ux%u",
+			       LIMIT_SIDE, r->width, r->height);
+	if (r->steps == 0 || r->steps > LIMIT_STEPS)
+		return err_set(err, -EINVAL, "steps must be from 1 to %u, not %u", LIMIT_STEPS, r->steps);
+	return 0;
+}
+
+static int draw_latent(struct pipeline *p, const struct pipeline_request *r, uint32_t h, uint32_t w,
+		       float *latent, struct err *err)
+{
+	struct caption cond = { .prefix = "" }, uncond = { .prefix = "negative." };
+	int code;
+
+	workshop_progress(&p->shop, "encode", 0, r->steps);
+	code = caption_encode(p, r->prompt, h, w, &cond, err);
+	if (code == 0 && r->guidance > 0)
+		code = caption_encode(p, r->negative ? r->negative : "", h, w, &uncond, err);
+	if (code == 0)
+		code = denoise(p, r, &cond, &uncond, latent, h, w, err);
+	caption_finish(&cond);
+	caption_finish(&uncond);
+	return code;
+}
+
+static int write_picture(struct pipeline *p, const struct pipeline_request *r, const float *latent,
+			 struct buf *png, struct err *err)
+{
+	size_t n = (size_t)r->width * r->height * 3;
+	float *pixels = calloc(n, sizeof *pixels);
+	uint8_t *rgb = malloc(n);
+	int code = 0;
+
+	if (!pixels || !rgb)
+		code = err_set(err, -ENOMEM, "decoding: out of memory");
+	if (code == 0)
+		code = decode_latent(p, latent, r->height / VAE_SCALE, r->width / VAE_SCALE, pixels, err);
+	if (code == 0) {
+		image_from_float(pixels, r->width, r->height, rgb);
+		code = image_write_png(rgb, r->width, r->height, png, err);
+	}
+	free(pixels);
+	free(rgb);
+	return code;
+}
+
+static int draw(struct pipeline *p, const struct pipeline_request *r, struct buf *png, struct err *err)
+{
+	const struct family_parts *parts = &p->parts;
+	uint32_t h = r->height / VAE_SCALE, w = r->width / VAE_SCALE;
+	size_t n = (size_t)parts->family->transformer->latent_channels(parts->transformer) * h * w;
+	float *latent = calloc(n, sizeof *latent);
+	int code;
+
+	if (!latent)
+		return err_set(err, -ENOMEM, "out of memory");
+	code = draw_latent(p, r, h, w, latent, err);
+	if (code == 0) {
+		workshop_progress(&p->shop, "decode", r->steps, r->steps);
+		code = write_picture(p, r, latent, png, err);
+	}
+	free(latent);
+	return code;
+}
+
+int pipeline_generate(struct pipeline *p, const struct pipeline_request *r, const struct pipeline_hooks *hooks,
+		      struct buf *png, struct err *err)
+{
+	bool taps = hooks && hooks->tap;
+	int code;
+
+	code = check_request(r, err);
+	if (code == 0)
+		code = weights_verify(p->weights, err);
+	if (code < 0)
+		return code;
+	/* Graphs keep taps or do not from their building on. */
+	if (taps)
+		drop_stages(p);
+	p->shop.hooks = hooks;
+	code = draw(p, r, png, err);
+	p->shop.hooks = NULL;
+	if (taps)
+		drop_stages(p);
+	return code;
+}

@@ -1,0 +1,150 @@
+/*
+ * Prompt -> ids -> text encoder -> refined caption. GPU thread.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/limits.h"
+#include "runner/pipeline_private.h"
+
+/* ---- ids ---- */
+
+static int encode_ids(const struct pipeline *p, const char *prompt, uint32_t ids[LIMIT_PROMPT_TOKENS],
+		      uint32_t *ret_n, struct err *err)
+{
+	const struct transformer_class *t = p->parts.family->transformer;
+	struct buf text;
+	int n;
+
+	buf_init(&text, strlen(prompt) + 1024);
+	buf_puts(&text, t->prompt_prefix);
+	buf_puts(&text, prompt);
+	buf_puts(&text, t->prompt_suffix);
+	if (buf_failed(&text))
+		n = err_set(err, -ENOMEM, "prompt: out of memory");
+	else
+		/* Too long a prompt loses its end, template included, as in the reference. */
+		n = bpe_encode(p->tokenizer, text.data, text.len, ids, LIMIT_PROMPT_TOKENS, err);
+	buf_finish(&text);
+	if (n < 0)
+		return n;
+	if (n == 0)
+		return err_set(err, -EINVAL, "the prompt has no tokens");
+	*ret_n = (uint32_t)n;
+	return 0;
+}
+
+/* ---- text encoder: shape { n_text } ---- */
+
+static int build_text(const void *model, struct stage *s)
+{
+	const struct family_parts *parts = model;
+
+	s->out = parts->family->text_encoder->build(parts->text_encoder, s->graph, s->shape[0],
+						    &s->in[0], &s->in[1]);
+	return 0;
+}
+
+static const struct stage_kind text_kind = { .build = build_text };
+
+/* Hidden states [n, width], the caller's to free. */
+static int run_text(struct pipeline *p, const uint32_t *ids, uint32_t n, const char *prefix,
+		    float **ret, struct err *err)
+{
+	const struct text_encoder_class *c = p->parts.family->text_encoder;
+	const uint32_t shape[3] = { n };
+	struct stage *s = &p->text;
+	size_t count = (size_t)n * c->width(p->parts.text_encoder);
+	float *x;
+	int r;
+
+	r = stage_ready(&p->shop, s, &text_kind, &p->parts, shape, err);
+	if (r < 0)
+		return r;
+	if (c->feed(p->parts.text_encoder, s->graph, s->in[0], s->in[1], ids, n) < 0)
+		return err_set(err, -ENOMEM, "prompt: out of memory");
+	r = stage_run(&p->shop, s, prefix, err);
+	if (r < 0)
+		return r;
+	x = calloc(count, sizeof *x);
+	if (!x)
+		return err_set(err, -ENOMEM, "prompt: out of memory");
+	graph_read(s->graph, s->out, x);
+	workshop_tap(&p->shop, x, count, "%shidden_states_-2", prefix);
+	r = check_finite(x, count, "the text encoder's results", err);
+	if (r < 0)
+		free(x);
+	else
+		*ret = x;
+	return r;
+}
+
+/* ---- caption refiner: shape { n_text } ---- */
+
+static int build_cond(const void *model, struct stage *s)
+{
+	const struct family_parts *parts = model;
+	const struct transformer_class *t = parts->family->transformer;
+
+	s->free_built = t->free_cond;
+	s->built = t->build_cond(parts->transformer, s->graph, s->shape[0], &s->in[0], &s->out);
+	return s->built ? 0 : -ENOMEM;
+}
+
+static const struct stage_kind cond_kind = { .build = build_cond };
+
+static int run_cond(struct pipeline *p, const float *hidden, uint32_t n, const char *prefix,
+		    struct caption *ret, struct err *err)
+{
+	const struct transformer_class *t = p->parts.family->transformer;
+	const uint32_t shape[3] = { n };
+	struct stage *s = &p->cond;
+	float *refined;
+	int r;
+
+	r = stage_ready(&p->shop, s, &cond_kind, &p->parts, shape, err);
+	if (r < 0)
+		return r;
+	if (t->feed_cond(p->parts.transformer, s->graph, s->built, hidden) < 0)
+		return err_set(err, -ENOMEM, "prompt: out of memory");
+	r = stage_run(&p->shop, s, prefix, err);
+	if (r < 0)
+		return r;
+	refined = calloc(s->out.rows, s->out.cols * sizeof *refined);
+	if (!refined)
+		return err_set(err, -ENOMEM, "prompt: out of memory");
+	graph_read(s->graph, s->out, refined);
+	ret->refined = refined;
+	ret->rows = s->out.rows;
+	ret->cols = s->out.cols;
+	return 0;
+}
+
+int caption_encode(struct pipeline *p, const char *prompt, uint32_t latent_h, uint32_t latent_w,
+		   struct caption *ret, struct err *err)
+{
+	const struct transformer_class *t = p->parts.family->transformer;
+	bool negative = *ret->prefix != 0;
+	uint32_t ids[LIMIT_PROMPT_TOKENS], n = 0;
+	float *hidden = NULL;
+	int r;
+
+	r = encode_ids(p, prompt, ids, &n, err);
+	if (r == 0)
+		r = t->check_size(p->parts.transformer, latent_h, latent_w, n, err);
+	if (r == 0)
+		r = run_text(p, ids, n, negative ? "negative." : "text.", &hidden, err);
+	if (r < 0)
+		return r;
+	r = run_cond(p, hidden, n, negative ? "negative.step0." : "step0.", ret, err);
+	free(hidden);
+	return r;
+}
+
+void caption_finish(struct caption *c)
+{
+	free(c->refined);
+	c->refined = NULL;
+	c->rows = 0;
+}

@@ -1,0 +1,55 @@
+#ifndef EASEL_RUNNER_PIPELINE_PRIVATE_H
+#define EASEL_RUNNER_PIPELINE_PRIVATE_H
+
+#include "runner/family.h"
+#include "runner/pipeline.h"
+#include "runner/sampler/sampler.h"
+#include "runner/stage.h"
+#include "runner/text_encoder/text_encoder.h"
+#include "runner/tokenizer/bpe.h"
+#include "runner/transformer/transformer.h"
+#include "runner/vae/vae.h"
+#include "runner/weights.h"
+
+enum { PASSES = 2 };                            /* prompt, negative prompt */
+
+struct pipeline {
+	struct workshop shop;
+	struct family_parts parts;
+	struct bpe *tokenizer;
+	struct weights *weights;
+	struct pipeline_defaults defaults;
+	struct stage text, cond, step[PASSES], decode;
+	uint64_t default_workspace;
+};
+
+/* A prompt as the transformer takes it. */
+struct caption {
+	float *refined;                         /* [rows, cols] */
+	uint32_t rows, cols;
+	const char *prefix;                     /* of tap names: "" or "negative." */
+};
+
+/* Configs, tokenizer and weights of a manifest into p (zeroed but for shop.vk). */
+int pipeline_load(struct pipeline *p, const struct store *s, const struct manifest *m,
+		  weights_progress progress, void *context, struct err *err);
+
+/* -EINVAL for a prompt that the model cannot take; caption_finish() frees. */
+int caption_encode(struct pipeline *p, const char *prompt, uint32_t latent_h, uint32_t latent_w,
+		   struct caption *ret, struct err *err);
+void caption_finish(struct caption *c);
+
+/* Noise to latent [channels, h, w]; uncond has no rows without guidance. */
+int denoise(struct pipeline *p, const struct pipeline_request *r, const struct caption *cond,
+	    const struct caption *uncond, float *latent, uint32_t h, uint32_t w, struct err *err);
+/* Arena bytes of one evaluation. */
+int denoise_plan(struct pipeline *p, uint32_t h, uint32_t w, uint32_t n_text, uint64_t *ret, struct err *err);
+
+/* Latent to pixels [8h * 8w, 3] in -1..1, in tiles when the whole does not fit. */
+int decode_latent(struct pipeline *p, const float *latent, uint32_t h, uint32_t w, float *pixels,
+		  struct err *err);
+/* The widest tile that fits this device (h or w for the whole), and its arena bytes. */
+int decode_plan(struct pipeline *p, uint32_t h, uint32_t w, uint32_t *ret_side, uint64_t *ret_bytes,
+		struct err *err);
+
+#endif
