@@ -64,7 +64,7 @@ int store_blob_read(const struct store *s, const char *digest, size_t max,
 
 	if (fd < 0)
 		return fd;
-	r = file_read_fd(fd, digest, max, ret, ret_len, err);
+	r = file_load_fd(fd, digest, max, ret, ret_len, err);
 	close(fd);
 	return r;
 }

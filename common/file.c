@@ -23,15 +23,15 @@ static int check_size(int fd, const char *path, size_t max, size_t *ret, struct 
 	if (fstat(fd, &st) < 0)
 		return err_errno(err, errno, "read %s", path);
 	if (!S_ISREG(st.st_mode))
-		return err_set(err, -EINVAL, "%s is not a regular file", path);
+		return err_set(err, -EBADMSG, "%s is not a regular file", path);
 	if ((uint64_t)st.st_size > max)
-		return err_set(err, -EINVAL, "%s is %jd bytes, more than the %zu allowed", path,
+		return err_set(err, -EBADMSG, "%s is %jd bytes, more than the %zu allowed", path,
 			       (intmax_t)st.st_size, max);
 	*ret = (size_t)st.st_size;
 	return 0;
 }
 
-int file_read_fd(int fd, const char *path, size_t max, char **ret, size_t *ret_len, struct err *err)
+int file_load_fd(int fd, const char *path, size_t max, char **ret, size_t *ret_len, struct err *err)
 {
 	size_t size = 0, len = 0;
 	ssize_t n = 1;
@@ -61,13 +61,13 @@ int file_read_fd(int fd, const char *path, size_t max, char **ret, size_t *ret_l
 	return 0;
 }
 
-int file_read(const char *path, size_t max, char **ret, size_t *ret_len, struct err *err)
+int file_load(const char *path, size_t max, char **ret, size_t *ret_len, struct err *err)
 {
 	int r, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
 		return err_errno(err, errno, "open %s", path);
-	r = file_read_fd(fd, path, max, ret, ret_len, err);
+	r = file_load_fd(fd, path, max, ret, ret_len, err);
 	close(fd);
 	return r;
 }

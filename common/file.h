@@ -8,9 +8,9 @@
 /* Whole files, and writing that leaves the old or the new file, never a part. Errors name the path. */
 
 /* The whole of a regular file of at most max bytes, NUL-terminated; the caller frees *ret. */
-int file_read(const char *path, size_t max, char **ret, size_t *ret_len, struct err *err);
+int file_load(const char *path, size_t max, char **ret, size_t *ret_len, struct err *err);
 /* The same from a descriptor at its start; path is for errors only. */
-int file_read_fd(int fd, const char *path, size_t max, char **ret, size_t *ret_len, struct err *err);
+int file_load_fd(int fd, const char *path, size_t max, char **ret, size_t *ret_len, struct err *err);
 int file_write_all(int fd, const char *path, const void *data, size_t len, struct err *err);
 #define FILE_TEMP_PREFIX ".easel-"
 

@@ -218,7 +218,7 @@ json_t *json_parse_file(const char *path, size_t max, struct err *err)
 	size_t len;
 	char *text;
 
-	if (file_read(path, max, &text, &len, err) < 0)
+	if (file_load(path, max, &text, &len, err) < 0)
 		return NULL;
 	value = json_parse(text, len, false, err);
 	if (!value)

@@ -174,29 +174,23 @@ static int read_manifest(const json_t *document, struct manifest *m, struct err 
 int manifest_parse(const char *bytes, size_t len, struct manifest **ret, struct err *err)
 {
 	struct manifest *m = manifest_create();
-	json_t *document = NULL;
-	int r = -ENOMEM;
+	struct err cause = { 0 };
+	json_t *document;
+	int r = -EBADMSG;
 
-	if (!m) {
-		err_set(err, r, "out of memory");
-		goto out;
+	if (!m)
+		return err_set(err, -ENOMEM, "out of memory");
+	document = json_parse(bytes, len, false, &cause);
+	if (document)
+		r = read_manifest(document, m, &cause);
+	json_decref(document);
+	if (r < 0) {
+		manifest_free(m);
+		return err_set(err, r, "damaged manifest: %s", cause.text);
 	}
-	r = -EBADMSG;
-	document = json_parse(bytes, len, false, err);
-	if (!document)
-		goto out;
-	r = read_manifest(document, m, err);
-	if (r < 0)
-		goto out;
 	digest_bytes(bytes, len, m->digest);
 	*ret = m;
-	m = NULL;
-out:
-	json_decref(document);
-	manifest_free(m);
-	if (r < 0)
-		err_prefix(err, "damaged manifest");
-	return r;
+	return 0;
 }
 
 static json_t *write_layer(const struct layer *l)

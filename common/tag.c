@@ -102,7 +102,7 @@ static int read_tree(const struct store *s, const struct model_name *name, enum 
 	if (S_ISLNK(st.st_mode))
 		r = read_link(s, path, &ret->bytes, &ret->len, err);
 	else
-		r = file_read(path, LIMIT_MANIFEST, &ret->bytes, &ret->len, err);
+		r = file_load(path, LIMIT_MANIFEST, &ret->bytes, &ret->len, err);
 	return r == -ENOENT ? err_set(err, -EBADMSG, "%s went away while it was read", path) : r;
 }
 

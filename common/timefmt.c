@@ -155,8 +155,12 @@ static int64_t to_ns(int64_t seconds, int64_t ns)
 {
 	int64_t ret;
 
+	if (seconds < 0) {              /* towards zero, so that the lowest times do not overflow */
+		seconds++;
+		ns -= SECOND;
+	}
 	if (__builtin_mul_overflow(seconds, SECOND, &ret) || __builtin_add_overflow(ret, ns, &ret))
-		return seconds < 0 ? INT64_MIN : INT64_MAX;
+		return ns < 0 ? INT64_MIN : INT64_MAX;
 	return ret;
 }
 
