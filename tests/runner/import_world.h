@@ -1,5 +1,5 @@
-#ifndef EASEL_TESTS_PARTS_IMPORT_WORLD_H
-#define EASEL_TESTS_PARTS_IMPORT_WORLD_H
+#ifndef EASEL_TESTS_RUNNER_IMPORT_WORLD_H
+#define EASEL_TESTS_RUNNER_IMPORT_WORLD_H
 
 #include "common/manifest.h"
 #include "runner/import/import.h"

@@ -18,8 +18,8 @@
 
 #include "common/safetensors.h"
 #include "common/store.h"
-#include "tests/parts/folder.h"
-#include "tests/parts/import_world.h"
+#include "tests/runner/folder.h"
+#include "tests/runner/import_world.h"
 
 static const struct layer *next_tensor(const struct manifest *m, size_t *i)
 {

@@ -12,8 +12,8 @@
 
 #include "common/store.h"
 #include "tests/golden.h"
-#include "tests/parts/folder.h"
-#include "tests/parts/import_world.h"
+#include "tests/runner/folder.h"
+#include "tests/runner/import_world.h"
 
 void world_init(struct world *w, const char *golden)
 {

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "tests/parts/folder.h"
+#include "tests/runner/folder.h"
 
 char *folder_temporary(void)
 {

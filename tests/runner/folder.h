@@ -1,5 +1,5 @@
-#ifndef EASEL_TESTS_PARTS_FOLDER_H
-#define EASEL_TESTS_PARTS_FOLDER_H
+#ifndef EASEL_TESTS_RUNNER_FOLDER_H
+#define EASEL_TESTS_RUNNER_FOLDER_H
 
 #include <jansson.h>
 #include <stddef.h>

@@ -15,8 +15,8 @@
 
 #include <cmocka.h>
 
-#include "tests/parts/folder.h"
-#include "tests/parts/import_world.h"
+#include "tests/runner/folder.h"
+#include "tests/runner/import_world.h"
 
 /* ---- folders that are wrong ---- */
 

@@ -22,7 +22,7 @@
 #include "common/proto.h"
 #include "common/timefmt.h"
 #include "runner/link.h"
-#include "tests/parts/folder.h"
+#include "tests/runner/folder.h"
 
 #define SECOND 1000000000ll
 #define TEXT(literal) ((char[]){ literal })
