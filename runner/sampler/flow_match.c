@@ -99,14 +99,30 @@ static double dynamic_mu(const struct flow_match *s, uint32_t n_image)
 	return s->base_shift + m * (n_image - s->base_seq);
 }
 
-static double shifted(const struct flow_match *s, double mu, double sigma)
+/*
+ * In float32, operation by operation as the reference: timesteps are a thousand times
+ * the sigmas, so that the model sees even their last bit.
+ */
+static float shifted(const struct flow_match *s, double mu, float sigma)
 {
-	double factor;
+	float factor, shift = (float)s->shift;
 
 	if (!s->dynamic)
-		return s->shift * sigma / (1.0 + (s->shift - 1.0) * sigma);
-	factor = is_linear(s) ? mu : exp(mu);
-	return factor / (factor + (1.0 / sigma - 1.0));
+		return shift * sigma / (1.0f + (float)(s->shift - 1.0) * sigma);
+	factor = (float)(is_linear(s) ? mu : exp(mu));
+	return factor / (factor + (1.0f / sigma - 1.0f));
+}
+
+/* torch.linspace(1, 1 / steps, steps): from the nearer end, multiplied and added in one. */
+static float unshifted(uint32_t steps, uint32_t i)
+{
+	float last = (float)(1.0 / steps), stride;
+
+	if (steps == 1)
+		return 1.0f;
+	stride = (last - 1.0f) / (float)(steps - 1);
+	return i < steps / 2 ? fmaf(stride, (float)i, 1.0f) :
+		fmaf(-stride, (float)(steps - 1 - i), last);
 }
 
 static int flow_match_sigmas(const void *self, uint32_t steps, uint32_t n_image, float *ret,
@@ -119,7 +135,7 @@ static int flow_match_sigmas(const void *self, uint32_t steps, uint32_t n_image,
 	if (steps == 0)
 		return err_set(err, -EINVAL, "steps must be at least 1");
 	for (i = 0; i < steps; i++)
-		ret[i] = (float)shifted(s, mu, 1.0 - (double)i / steps);
+		ret[i] = shifted(s, mu, unshifted(steps, i));
 	if (s->terminal > 0 && ret[steps - 1] < 1.0f) {
 		/* Stretched so that the last sigma is the terminal one. */
 		double scale = (1.0 - s->terminal) / (1.0 - ret[steps - 1]);

@@ -293,7 +293,8 @@ static void timestep_frequencies(const struct zimage *m, float sigma, float ret[
 	int i;
 
 	for (i = 0; i < HALF; i++) {
-		float angle = t * (float)exp(-log(10000.0) * i / HALF);
+		/* In float32 like the reference: an ulp of the exponent turns the angle by 1e-4. */
+		float angle = t * expf(-(float)log(10000.0) * (float)i / HALF);
 
 		ret[i] = cosf(angle);
 		ret[HALF + i] = sinf(angle);
