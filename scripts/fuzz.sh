@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 seconds=${1:-10}
 [ $# -eq 0 ] || shift
 build=build-fuzz
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 
 if [ ! -f $build/build.ninja ]; then
   CC=clang meson setup $build -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false \
