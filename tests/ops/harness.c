@@ -1,0 +1,265 @@
+/*
+ * Runs one graph per case and compares with double precision. Owns the device, the
+ * workspace and the operands of the case at hand.
+ */
+#include <math.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/ops/harness.h"
+#include "tests/ops/vk/device.h"
+
+enum { MAX_OPERANDS = 16 };
+/* More than any case plans, so that what lies behind can be watched. */
+#define ARENA_BYTES (24u << 20)
+
+struct bench {
+	struct vk *vk;
+	struct arena arena;
+	struct graph *g;
+	char name[200];
+	uint64_t random;
+	struct { T tensor; float *half; } inputs[MAX_OPERANDS];
+	float *values[MAX_OPERANDS];
+	struct vk_buffer *buffers[MAX_OPERANDS];
+	double *doubles[MAX_OPERANDS];
+	unsigned n_inputs, n_values, n_buffers, n_doubles;
+	unsigned cases, failures;
+};
+
+const struct weight_form weight_forms[] = {
+	{ DTYPE_F32, 0 }, { DTYPE_F32, 24 }, { DTYPE_F32, 4 },
+	{ DTYPE_F16, 64 }, { DTYPE_F16, 40 }, { DTYPE_F16, 2 },
+	{ DTYPE_BF16, 16 }, { DTYPE_BF16, 8 }, { DTYPE_BF16, 6 },
+};
+const size_t n_weight_forms = sizeof weight_forms / sizeof weight_forms[0];
+
+static void need(bool cond, const char *what, const struct err *err)
+{
+	if (cond)
+		return;
+	fprintf(stderr, "%s: %s\n", what, err ? err->text : "failed");
+	exit(1);
+}
+
+static void reserve_arena(struct bench *b)
+{
+	struct graph *g = graph_create(b->vk);
+	struct err err = { 0 };
+	T x = graph_input(g, 1, ARENA_BYTES / sizeof(float)), y = op_tanh(g, x);
+
+	graph_output(g, op_tanh(g, y));
+	need(graph_build(g, &b->arena, &err) == 0, "workspace", &err);
+	graph_destroy(&g);
+}
+
+struct bench *bench_open(void)
+{
+	struct bench *b = calloc(1, sizeof *b);
+
+	need(b, "bench", NULL);
+	b->vk = device_open();
+	b->random = 88172645463325252u;
+	reserve_arena(b);
+	return b;
+}
+
+int bench_close(struct bench *b)
+{
+	int result = b->failures != 0;
+
+	printf("%u cases, %u failed\n", b->cases, b->failures);
+	arena_finish(b->vk, &b->arena);
+	result = device_close(&b->vk, result);
+	free(b);
+	return result;
+}
+
+struct graph *bench_begin(struct bench *b, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(b->name, sizeof b->name, format, args);
+	va_end(args);
+	b->g = graph_create(b->vk);
+	need(b->g, b->name, NULL);
+	return b->g;
+}
+
+/* Roughly normal, xorshift. */
+static float random_value(struct bench *b)
+{
+	float sum = 0;
+
+	for (int i = 0; i < 4; i++) {
+		b->random ^= b->random << 13;
+		b->random ^= b->random >> 7;
+		b->random ^= b->random << 17;
+		sum += (float)(b->random >> 40) * 0x1p-24f - 0.5f;
+	}
+	return 1.7f * sum;
+}
+
+static float *random_values(struct bench *b, size_t n, float scale)
+{
+	float *v = malloc((n ? n : 1) * sizeof *v);
+
+	need(v && b->n_values < MAX_OPERANDS, b->name, NULL);
+	for (size_t i = 0; i < n; i++)
+		v[i] = scale * random_value(b);
+	b->values[b->n_values++] = v;
+	return v;
+}
+
+struct operand bench_tensor(struct bench *b, uint32_t rows, uint32_t cols, float scale)
+{
+	struct operand o = { .v = random_values(b, (size_t)rows * cols, scale) };
+	T in = graph_input(b->g, rows, cols);
+
+	float *half = random_values(b, (size_t)rows * cols, 0);
+
+	/* Twice an input of half the values: an exact copy inside the workspace. */
+	for (size_t i = 0; i < (size_t)rows * cols; i++)
+		half[i] = 0.5f * o.v[i];
+	o.tensor = op_add(b->g, in, in);
+	b->inputs[b->n_inputs].tensor = in;
+	b->inputs[b->n_inputs++].half = half;
+	return o;
+}
+
+static uint16_t to_f16(float value)
+{
+	_Float16 half = (_Float16)value;
+	uint16_t bits;
+
+	memcpy(&bits, &half, sizeof bits);
+	return bits;
+}
+
+static void store(enum dtype dtype, float *v, unsigned char *to)
+{
+	uint16_t bits = dtype == DTYPE_F16 ? to_f16(*v) : f32_to_bf16(*v);
+
+	if (dtype == DTYPE_F32) {
+		memcpy(to, v, sizeof *v);
+		return;
+	}
+	memcpy(to, &bits, sizeof bits);
+	*v = dtype == DTYPE_F16 ? f16_to_f32(bits) : bf16_to_f32(bits);
+}
+
+struct operand bench_weight(struct bench *b, enum dtype dtype, uint64_t offset, unsigned rank, const uint32_t *dim)
+{
+	struct operand o = { .weight = { .offset = offset, .dtype = dtype, .rank = rank } };
+	struct err err = { 0 };
+	size_t n = 1;
+
+	for (unsigned i = 0; i < rank; i++)
+		n *= o.weight.dim[i] = dim[i];
+	o.weight.bytes = n * dtype_size(dtype);
+	o.v = random_values(b, n, 1);
+	need(vk_buffer_create(b->vk, VK_HOST, offset + o.weight.bytes + 80, &o.weight.buffer, &err) == 0, b->name, &err);
+	memset(vk_buffer_map(o.weight.buffer), 0xFF, offset + o.weight.bytes + 80);
+	for (size_t i = 0; i < n; i++)
+		store(dtype, &o.v[i], (unsigned char *)vk_buffer_map(o.weight.buffer) + offset + i * dtype_size(dtype));
+	b->buffers[b->n_buffers++] = o.weight.buffer;
+	return o;
+}
+
+double *bench_doubles(struct bench *b, size_t n)
+{
+	double *d = calloc(n ? n : 1, sizeof *d);
+
+	need(d && b->n_doubles < MAX_OPERANDS, b->name, NULL);
+	b->doubles[b->n_doubles++] = d;
+	return d;
+}
+
+static void fail(struct bench *b, const char *format, ...)
+{
+	va_list args;
+
+	printf("%s: ", b->name);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	putchar('\n');
+	b->failures++;
+}
+
+static void compare(struct bench *b, const float *y, const double *ref, size_t n, double bound)
+{
+	double difference = 0, size = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!isfinite(y[i])) {
+			fail(b, "element %zu of %zu is not finite", i, n);
+			return;
+		}
+		difference += (y[i] - ref[i]) * (y[i] - ref[i]);
+		size += ref[i] * ref[i];
+	}
+	if (!(sqrt(difference) <= bound * sqrt(size)))
+		fail(b, "relative error %.2e, at most %.0e", sqrt(difference / size), bound);
+}
+
+/* Bytes behind the plan must still be what they were filled with. */
+static void check_guard(struct bench *b, uint64_t planned)
+{
+	const unsigned char *p = vk_buffer_map(b->arena.buffer);
+
+	for (uint64_t i = planned; p && i < b->arena.size; i++)
+		if (p[i] != 0xFF) {
+			fail(b, "wrote %llu bytes behind the workspace", (unsigned long long)(i - planned));
+			return;
+		}
+}
+
+static void run(struct bench *b, T y, float *result)
+{
+	struct err err = { 0 };
+	uint64_t planned = 0;
+
+	need(graph_plan(b->g, &planned, &err) == 0 && graph_build(b->g, &b->arena, &err) == 0, b->name, &err);
+	for (unsigned i = 0; i < b->n_inputs; i++)
+		graph_write(b->g, b->inputs[i].tensor, b->inputs[i].half);
+	if (vk_buffer_map(b->arena.buffer))
+		memset(vk_buffer_map(b->arena.buffer), 0xFF, b->arena.size);
+	need(graph_run(b->g, NULL, NULL, &err) == 0, b->name, &err);
+	check_guard(b, planned);
+	graph_read(b->g, y, result);
+}
+
+static void clear(struct bench *b)
+{
+	graph_destroy(&b->g);
+	for (unsigned i = 0; i < b->n_values; i++)
+		free(b->values[i]);
+	for (unsigned i = 0; i < b->n_buffers; i++)
+		vk_buffer_destroy(b->vk, &b->buffers[i]);
+	for (unsigned i = 0; i < b->n_doubles; i++)
+		free(b->doubles[i]);
+	b->n_inputs = b->n_values = b->n_buffers = b->n_doubles = 0;
+}
+
+void bench_end(struct bench *b, T y, const double *ref, double bound)
+{
+	size_t n = (size_t)y.rows * y.cols;
+	float *result = calloc(n ? n : 1, sizeof *result);
+	/* Through one more node, so that the op itself writes into the workspace. */
+	T out = op_add(b->g, y, y);
+
+	need(result, b->name, NULL);
+	graph_output(b->g, out);
+	run(b, out, result);
+	for (size_t i = 0; i < n; i++)
+		result[i] *= 0.5f;
+	compare(b, result, ref, n, bound);
+	b->cases++;
+	free(result);
+	clear(b);
+}
