@@ -30,18 +30,23 @@ uint row_group()
 	return gl_WorkGroupID.z * FLAT_GROUPS + gl_WorkGroupID.x;
 }
 
-/* Sum over runs of n lanes, n a power of two. */
+/*
+ * Sum over runs of n lanes, n a power of two, at most 128. Counted in ones: Mesa 22.3 does
+ * not unroll a counter that doubles, and the loop left over makes attention compile for minutes.
+ */
 float sum_lanes(float v, uint n)
 {
-	[[unroll]] for (uint o = 1; o < n; o *= 2)
-		v += subgroupShuffleXor(v, o);
+	[[unroll]] for (uint i = 0; i < 7; i++)
+		if (1u << i < n)
+			v += subgroupShuffle(v, lane() ^ (1u << i));
 	return v;
 }
 
 float max_lanes(float v, uint n)
 {
-	[[unroll]] for (uint o = 1; o < n; o *= 2)
-		v = max(v, subgroupShuffleXor(v, o));
+	[[unroll]] for (uint i = 0; i < 7; i++)
+		if (1u << i < n)
+			v = max(v, subgroupShuffle(v, lane() ^ (1u << i)));
 	return v;
 }
 
