@@ -20,8 +20,8 @@ void store_lock_open(struct store *s)
 
 	snprintf(path, sizeof path, "%s/" LOCK_FILE, s->root);
 	s->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	if (s->lock < 0)
-		log_debug("no lock file %s: %s", path, strerror(errno));         /* a read-only store frees nothing */
+	if (s->lock < 0)                /* a read-only store: nothing is freed there */
+		log_debug("no lock file %s: %s", path, strerror(errno));
 }
 
 void store_lock_shared(struct store *s)
@@ -33,8 +33,8 @@ void store_lock_shared(struct store *s)
 	do
 		r = flock(s->lock, LOCK_SH);
 	while (r < 0 && errno == EINTR);
-	if (r < 0)
-		log_debug("cannot lock the store: %s", strerror(errno));         /* NFS without locks: as the reference */
+	if (r < 0)                      /* a file system without locks: as careless as the reference */
+		log_debug("cannot lock the store: %s", strerror(errno));
 }
 
 bool store_lock_alone(struct store *s)

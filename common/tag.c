@@ -86,6 +86,11 @@ struct found {
 	int64_t mtime;
 };
 
+static bool absent(int errno_value)
+{
+	return errno_value == ENOENT || errno_value == ENOTDIR;
+}
+
 /* One tree's version of a tag; -ENOENT when it has none. */
 static int read_tree(const struct store *s, const struct model_name *name, enum tag_tree tree,
 		     struct found *ret, struct err *err)
@@ -96,8 +101,7 @@ static int read_tree(const struct store *s, const struct model_name *name, enum 
 
 	tag_path(s, name, tree, path);
 	if (lstat(path, &st) < 0)
-		return errno == ENOENT || errno == ENOTDIR ? -ENOENT
-							    : err_errno(err, errno, "failed to read %s", path);
+		return absent(errno) ? -ENOENT : err_errno(err, errno, "failed to read %s", path);
 	ret->mtime = mtime_ns(&st);
 	if (S_ISLNK(st.st_mode))
 		r = read_link(s, path, &ret->bytes, &ret->len, err);
