@@ -176,8 +176,9 @@ static bool is_being_created(const struct imports *all, const struct model_name 
 {
 	const struct import *i;
 
+	/* One that has told its outcome, or whose client left, only has to go. */
 	LIST_FOREACH(i, &all->list, link)
-		if (name_equal(&i->name, name))
+		if (i->handler && name_equal(&i->name, name))
 			return true;
 	return false;
 }
@@ -186,12 +187,13 @@ int import_start(struct imports *all, const struct model_name *name, const char 
 		 const struct create_body *b, const struct import_handler *handler, void *owner,
 		 struct import **ret, struct err *err)
 {
+	char text[NAME_TEXT_SIZE];
 	struct import *i;
 	int r;
 
+	name_short(name, text);
 	if (is_being_created(all, name))
-		return err_set(err, -EBUSY, "model '%s/%s' is being created by another request",
-			       name->model, name->tag);
+		return err_set(err, -EBUSY, "model '%.400s' is being created by another request", text);
 	i = import_create(all, name, directory, b);
 	if (!i)
 		return err_set(err, -ENOMEM, "out of memory");

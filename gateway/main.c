@@ -220,6 +220,8 @@ static int watch_signals(struct server *server, struct err *err)
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		struct event *e = evsignal_new(server->gw.base, numbers[i], on_signal, server);
 
+		/* What libevent restores at the very end: one more must not kill us then. */
+		signal(numbers[i], SIG_IGN);
 		if (event_add(e, NULL) < 0)
 			return err_set(err, -EIO, "cannot watch signals");
 		server->signals[i] = e;

@@ -1,0 +1,62 @@
+/*
+ * Fuzz target: JSON request bodies as the gateway reads them. The first byte chooses
+ * the route, the rest is what a client sent.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/log.h"
+#include "gateway/bodies.h"
+#include "tests/fuzz/fuzz.h"
+
+static void read_generate(const char *text, size_t len)
+{
+	struct generate_body b;
+	struct err err;
+
+	if (generate_body_read(text, len, &b, &err) < 0)
+		return;
+	picture_check(&b.picture, &err);
+	generate_body_clear(&b);
+}
+
+static void read_images(const char *text, size_t len)
+{
+	struct images_body b;
+	struct err err;
+
+	if (images_body_read(text, len, &b, &err) < 0)
+		return;
+	picture_check(&b.picture, &err);
+	images_body_clear(&b);
+}
+
+static void read_create(const char *text, size_t len)
+{
+	struct create_body b;
+	struct err err;
+
+	if (create_body_read(text, len, &b, &err) == 0)
+		create_body_clear(&b);
+}
+
+static void read_name(const char *text, size_t len)
+{
+	struct name_body b;
+	struct err err;
+
+	if (name_body_read(text, len, "api.ShowRequest", &b, &err) == 0)
+		name_body_clear(&b);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	static void (*const readers[])(const char *, size_t) = {
+		read_generate, read_images, read_create, read_name,
+	};
+
+	log_open("fuzz", LOG_ERROR);
+	if (len)
+		readers[data[0] % 4]((const char *)data + 1, len - 1);
+	return 0;
+}
