@@ -19,7 +19,7 @@
 enum {
 	MAX_PATTERN = 4096,
 	JIT_STACK_MIN = 32 << 10, JIT_STACK_MAX = 8 << 20,
-	MATCH_STEPS_BASE = 10 << 20, MATCH_STEPS_PER_BYTE = 16,
+	MATCH_STEPS_BASE = 1 << 20, MATCH_STEPS_PER_BYTE = 16,
 };
 
 #define WHITE_SPACE "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}" \
