@@ -62,6 +62,9 @@ finish()
   exit
 }
 
+# A finding of UBSan ends the program like one of ASan does.
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+
 step 'build' build build-test
 [ "$failed" -eq 0 ] || finish
 meson_suite tests build-test --no-suite clients

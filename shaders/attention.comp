@@ -53,6 +53,14 @@ void compute_scores(int q_at, int k_at[KG])
 	}
 }
 
+/* exp(x) for x <= 0; a NaN stays one, which the clamp alone would hide. */
+float exp_negative(float x)
+{
+	bool nan = (floatBitsToUint(x) & 0x7FFFFFFFu) > 0x7F800000u;
+
+	return nan ? x : exp(max(x, -88.0));
+}
+
 /* Scores -> probabilities under the running maximum; what was summed before is rescaled. */
 void update_softmax(uint query, uint key)
 {
@@ -66,11 +74,11 @@ void update_softmax(uint query, uint key)
 				top = max(top, p[r * KG + g]);
 		}
 		top = max(peak[r], max_lanes(top, S));
-		rescale = exp(max(peak[r] - top, -88.0));
+		rescale = exp_negative(peak[r] - top);
 		peak[r] = top;
 		total[r] *= rescale;
 		[[unroll]] for (uint g = 0; g < KG; g++) {
-			float e = exp(max(p[r * KG + g] - top, -88.0));
+			float e = exp_negative(p[r * KG + g] - top);
 
 			p[r * KG + g] = key + g * S < end ? e : 0;
 			total[r] += p[r * KG + g];

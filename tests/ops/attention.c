@@ -46,11 +46,22 @@ static void run_case(struct bench *b, const struct attention_case *c)
 	bench_end(b, op_attention(g, q.tensor, k.tensor, v.tensor, c->heads, c->kv_heads, c->causal), y, BOUND_F32);
 }
 
+/* One key that is not a number must reach every output: a picture must not hide it. */
+static void run_nan(struct bench *b)
+{
+	struct graph *g = bench_begin(b, "attention with a NaN key");
+	struct operand q = bench_tensor(b, 9, 16, 1), k = bench_tensor(b, 20, 16, 1), v = bench_tensor(b, 20, 16, 1);
+
+	bench_poison(b, &k, 7 * 16 + 3);
+	bench_end_nan(b, op_attention(g, q.tensor, k.tensor, v.tensor, 1, 1, false));
+}
+
 int main(void)
 {
 	struct bench *b = bench_open();
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 		run_case(b, &cases[i]);
+	run_nan(b);
 	return bench_close(b);
 }

@@ -32,6 +32,10 @@ struct operand bench_weight(struct bench *b, enum dtype dtype, uint64_t offset, 
 /* Builds, runs, compares: root mean square of the difference <= bound times that of ref. Frees all. */
 void bench_end(struct bench *b, T y, const double *ref, double bound);
 
+/* Makes element i of a tensor NaN; bench_end_nan() then wants every element of y to be one. */
+void bench_poison(struct bench *b, const struct operand *o, size_t i);
+void bench_end_nan(struct bench *b, T y);
+
 double *bench_doubles(struct bench *b, size_t n);       /* zeroed, freed by bench_end() */
 
 /* All three dtypes, at addresses that bring every form of access. */

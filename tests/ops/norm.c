@@ -36,7 +36,7 @@ static void run_rows(struct bench *b, const struct row_case *c, const struct wei
 }
 
 static const struct group_case { uint32_t rows, channels, groups; bool silu; } group_cases[] = {
-	{ 1, 4, 2, false }, { 64, 8, 8, true }, { 513, 24, 4, true }, { 1500, 16, 8, false }, { 100, 30, 3, true }, { 700, 128, 32, true },
+	{ 1, 12, 2, false }, { 64, 8, 8, true }, { 513, 24, 4, true }, { 1500, 16, 8, false }, { 100, 30, 3, true }, { 700, 128, 32, true },
 };
 
 static void group_reference(const struct group_case *c, const float *x, const float *w, const float *bias, double *y)
