@@ -49,7 +49,8 @@ static int family_find(const json_t *model_index, const struct family **ret, str
 			*ret = &families[i];
 			return 0;
 		}
-	return err_set(err, -EINVAL, "model_index.json: pipeline class '%s' is not supported (only %s)",
+	return err_set(err, -EINVAL,
+		       "model_index.json: pipeline class '%s' is not supported (only %s)",
 		       name, families[0].class_name);
 }
 

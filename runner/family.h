@@ -17,7 +17,8 @@ struct family {
 
 /* The parsed configs of one model; the caller's references. NULL: the file is missing. */
 struct family_configs {
-	const json_t *model_index;              /* "architecture" (stored), else "_class_name" (diffusers) */
+	/* "architecture" (stored), else "_class_name" (diffusers) */
+	const json_t *model_index;
 	const json_t *transformer, *text_encoder, *vae;
 	const json_t *scheduler;                /* scheduler/scheduler_config.json */
 };
@@ -33,7 +34,10 @@ const char *const *family_supported(void);
 /* "architecture" or else "_class_name"; NULL when neither is a string. */
 const char *family_class_name(const json_t *model_index);
 
-/* -EINVAL for an unknown pipeline class (names the supported ones) or a bad config (names file and key). */
+/*
+ * -EINVAL for an unknown pipeline class (names the supported ones) or a bad config
+ * (names file and key).
+ */
 int family_create(const struct family_configs *c, struct family_parts *ret, struct err *err);
 void family_free(struct family_parts *p);       /* leaves it zeroed */
 /* Every part claims its tensors of w. */

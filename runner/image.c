@@ -82,9 +82,12 @@ static int write_rows(const struct png_job *job)
 	return 0;
 }
 
-int image_write_png(const uint8_t *rgb, uint32_t width, uint32_t height, struct buf *out, struct err *err)
+int image_write_png(const uint8_t *rgb, uint32_t width, uint32_t height, struct buf *out,
+		    struct err *err)
 {
-	struct png_job job = { .out = out, .err = err, .rgb = rgb, .width = width, .height = height };
+	struct png_job job = {
+		.out = out, .err = err, .rgb = rgb, .width = width, .height = height,
+	};
 	int r;
 
 	job.png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &job, on_error, on_warning);

@@ -37,8 +37,8 @@ static uint64_t plan_default(struct pipeline *p)
 }
 
 int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m,
-		  void (*progress)(void *context, uint64_t completed, uint64_t total), void *context,
-		  struct pipeline **ret, struct err *err)
+		  void (*progress)(void *context, uint64_t completed, uint64_t total),
+		  void *context, struct pipeline **ret, struct err *err)
 {
 	struct pipeline *p = calloc(1, sizeof *p);
 	int r;
@@ -111,7 +111,8 @@ static int check_request(const struct pipeline_request *r, struct err *err)
 		return err_set(err, -EINVAL, "width and height can be at most %u, not %ux%u",
 			       LIMIT_SIDE, r->width, r->height);
 	if (r->steps == 0 || r->steps > LIMIT_STEPS)
-		return err_set(err, -EINVAL, "steps must be from 1 to %u, not %u", LIMIT_STEPS, r->steps);
+		return err_set(err, -EINVAL, "steps must be from 1 to %u, not %u", LIMIT_STEPS,
+			       r->steps);
 	return 0;
 }
 
@@ -143,7 +144,8 @@ static int write_picture(struct pipeline *p, const struct pipeline_request *r, c
 	if (!pixels || !rgb)
 		code = err_set(err, -ENOMEM, "decoding: out of memory");
 	if (code == 0)
-		code = decode_latent(p, latent, r->height / VAE_SCALE, r->width / VAE_SCALE, pixels, err);
+		code = decode_latent(p, latent, r->height / VAE_SCALE, r->width / VAE_SCALE, pixels,
+				     err);
 	if (code == 0) {
 		image_from_float(pixels, r->width, r->height, rgb);
 		code = image_write_png(rgb, r->width, r->height, png, err);
@@ -153,7 +155,8 @@ static int write_picture(struct pipeline *p, const struct pipeline_request *r, c
 	return code;
 }
 
-static int draw(struct pipeline *p, const struct pipeline_request *r, struct buf *png, struct err *err)
+static int draw(struct pipeline *p, const struct pipeline_request *r, struct buf *png,
+		struct err *err)
 {
 	const struct family_parts *parts = &p->parts;
 	uint32_t h = r->height / VAE_SCALE, w = r->width / VAE_SCALE;
@@ -172,8 +175,8 @@ static int draw(struct pipeline *p, const struct pipeline_request *r, struct buf
 	return code;
 }
 
-int pipeline_generate(struct pipeline *p, const struct pipeline_request *r, const struct pipeline_hooks *hooks,
-		      struct buf *png, struct err *err)
+int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
+		      const struct pipeline_hooks *hooks, struct buf *png, struct err *err)
 {
 	bool taps = hooks && hooks->tap;
 	int code;

@@ -26,7 +26,8 @@ struct pipeline_request {
 };
 struct pipeline_hooks {
 	void *context;
-	bool (*cancelled)(void *context);       /* asked between slices of work; any thread may set it */
+	/* Asked between slices of work. */
+	bool (*cancelled)(void *context);
 	void (*progress)(void *context, const char *phase, uint32_t step, uint32_t total);
 	/* Tests only, may be NULL: every named intermediate as dense floats. */
 	void (*tap)(void *context, const char *name, const float *data, size_t n);
@@ -36,17 +37,18 @@ struct pipeline_hooks {
 
 /* Loads; progress gets bytes. -EINVAL for a model that is wrong, with everything that is wrong. */
 int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m,
-		  void (*progress)(void *context, uint64_t completed, uint64_t total), void *context,
-		  struct pipeline **ret, struct err *err);
+		  void (*progress)(void *context, uint64_t completed, uint64_t total),
+		  void *context, struct pipeline **ret, struct err *err);
 void pipeline_close(struct pipeline **p);
 const struct pipeline_defaults *pipeline_defaults(const struct pipeline *p);
 uint64_t pipeline_weight_bytes(const struct pipeline *p);
-uint64_t pipeline_workspace_bytes(const struct pipeline *p);   /* arena so far, or for the default size */
+/* The arena so far, or for the default size. */
+uint64_t pipeline_workspace_bytes(const struct pipeline *p);
 /*
  * Draws; the PNG is appended to png. -EINVAL for a request the model cannot draw (texts
  * say what it can), -ECANCELED, -ENOMEM, -EDOM when the numbers are not finite, -EIO.
  */
-int pipeline_generate(struct pipeline *p, const struct pipeline_request *r, const struct pipeline_hooks *hooks,
-		      struct buf *png, struct err *err);
+int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
+		      const struct pipeline_hooks *hooks, struct buf *png, struct err *err);
 
 #endif

@@ -20,7 +20,8 @@ static int build_decode(const void *model, struct stage *s)
 {
 	const struct family_parts *parts = model;
 
-	s->out = parts->family->vae->build_decode(parts->vae, s->graph, s->shape[0], s->shape[1], &s->in[0]);
+	s->out = parts->family->vae->build_decode(parts->vae, s->graph, s->shape[0], s->shape[1],
+						  &s->in[0]);
 	return 0;
 }
 
@@ -31,7 +32,8 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-static int plan_side(struct pipeline *p, uint32_t side, uint32_t h, uint32_t w, uint64_t *ret, struct err *err)
+static int plan_side(struct pipeline *p, uint32_t side, uint32_t h, uint32_t w, uint64_t *ret,
+		     struct err *err)
 {
 	const uint32_t shape[3] = { min_u32(h, side), min_u32(w, side) };
 
@@ -53,7 +55,7 @@ int decode_plan(struct pipeline *p, uint32_t h, uint32_t w, uint32_t *ret_side, 
 		while (i < N_TILE_SIDES && tile_sides[i] >= side)
 			i++;
 		if (i == N_TILE_SIDES)
-			break;                  /* nothing smaller: building it will say what is missing */
+			break;                  /* building it will say what is missing */
 		side = tile_sides[i];
 	}
 	*ret_side = side;
@@ -76,7 +78,8 @@ static float *cut_tile(const struct decoding *d, const struct tile *t)
 	for (c = 0; cut && c < channels; c++)
 		for (y = 0; y < t->h; y++)
 			memcpy(cut + ((size_t)c * t->h + y) * t->w,
-			       d->latent + ((size_t)c * d->h + t->y + y) * d->w + t->x, t->w * sizeof *cut);
+			       d->latent + ((size_t)c * d->h + t->y + y) * d->w + t->x,
+			       t->w * sizeof *cut);
 	return cut;
 }
 

@@ -18,7 +18,8 @@ static int build_step(const void *model, struct stage *s)
 	const struct transformer_class *t = parts->family->transformer;
 
 	s->free_built = t->free_built;
-	s->built = t->build(parts->transformer, s->graph, s->shape[0], s->shape[1], s->shape[2], &s->out);
+	s->built = t->build(parts->transformer, s->graph, s->shape[0], s->shape[1], s->shape[2],
+			    &s->out);
 	return s->built ? 0 : -ENOMEM;
 }
 
@@ -31,7 +32,8 @@ static int prepare_step(const void *model, struct stage *s)
 
 static const struct stage_kind step_kind = { .build = build_step, .prepare = prepare_step };
 
-int denoise_plan(struct pipeline *p, uint32_t h, uint32_t w, uint32_t n_text, uint64_t *ret, struct err *err)
+int denoise_plan(struct pipeline *p, uint32_t h, uint32_t w, uint32_t n_text, uint64_t *ret,
+		 struct err *err)
 {
 	const uint32_t shape[3] = { h, w, n_text };
 
@@ -172,9 +174,10 @@ static int run_loop(struct loop *l, float *latent)
 int denoise(struct pipeline *p, const struct pipeline_request *request, const struct caption *cond,
 	    const struct caption *uncond, float *latent, uint32_t h, uint32_t w, struct err *err)
 {
+	const struct family_parts *parts = &p->parts;
 	struct loop l = {
 		.p = p, .request = request, .caption = { cond, uncond }, .err = err, .h = h, .w = w,
-		.n = (size_t)p->parts.family->transformer->latent_channels(p->parts.transformer) * h * w,
+		.n = (size_t)parts->family->transformer->latent_channels(parts->transformer) * h * w,
 	};
 	unsigned i;
 	int r = 0;

@@ -10,8 +10,8 @@
 
 /* ---- ids ---- */
 
-static int encode_ids(const struct pipeline *p, const char *prompt, uint32_t ids[LIMIT_PROMPT_TOKENS],
-		      uint32_t *ret_n, struct err *err)
+static int encode_ids(const struct pipeline *p, const char *prompt,
+		      uint32_t ids[LIMIT_PROMPT_TOKENS], uint32_t *ret_n, struct err *err)
 {
 	const struct transformer_class *t = p->parts.family->transformer;
 	struct buf text;

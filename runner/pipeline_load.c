@@ -42,7 +42,8 @@ static int read_json(const struct store *s, const struct manifest *m, const char
 	return *ret ? 0 : err_prefix(err, "%s", name);
 }
 
-static int load_parts(struct pipeline *p, const struct store *s, const struct manifest *m, struct err *err)
+static int load_parts(struct pipeline *p, const struct store *s, const struct manifest *m,
+		      struct err *err)
 {
 	static const char *const names[] = {
 		"model_index.json", "transformer/config.json", "text_encoder/config.json",
@@ -66,7 +67,8 @@ static int load_parts(struct pipeline *p, const struct store *s, const struct ma
 
 /* ---- tokenizer ---- */
 
-static int load_tokenizer(struct pipeline *p, const struct store *s, const struct manifest *m, struct err *err)
+static int load_tokenizer(struct pipeline *p, const struct store *s, const struct manifest *m,
+			  struct err *err)
 {
 	static const char *const names[] = {
 		"tokenizer/tokenizer.json", "tokenizer/vocab.json", "tokenizer/merges.txt",
@@ -94,7 +96,8 @@ static int check_vocabulary(const struct pipeline *p, struct err *err)
 
 	if (bpe_max_id(p->tokenizer) < rows)
 		return 0;
-	return err_set(err, -EINVAL, "tokenizer: id %u is beyond vocab_size %u of text_encoder/config.json",
+	return err_set(err, -EINVAL,
+		       "tokenizer: id %u is beyond vocab_size %u of text_encoder/config.json",
 		       bpe_max_id(p->tokenizer), rows);
 }
 

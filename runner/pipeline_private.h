@@ -43,7 +43,8 @@ void caption_finish(struct caption *c);
 int denoise(struct pipeline *p, const struct pipeline_request *r, const struct caption *cond,
 	    const struct caption *uncond, float *latent, uint32_t h, uint32_t w, struct err *err);
 /* Arena bytes of one evaluation. */
-int denoise_plan(struct pipeline *p, uint32_t h, uint32_t w, uint32_t n_text, uint64_t *ret, struct err *err);
+int denoise_plan(struct pipeline *p, uint32_t h, uint32_t w, uint32_t n_text, uint64_t *ret,
+		 struct err *err);
 
 /* Latent to pixels [8h * 8w, 3] in -1..1, in tiles when the whole does not fit. */
 int decode_latent(struct pipeline *p, const float *latent, uint32_t h, uint32_t w, float *pixels,

@@ -39,8 +39,8 @@ static bool usable(const struct stage *s, const uint32_t shape[3])
 	return s->graph && !memcmp(s->shape, shape, sizeof s->shape);
 }
 
-int stage_ready(struct workshop *w, struct stage *s, const struct stage_kind *kind, const void *model,
-		const uint32_t shape[3], struct err *err)
+int stage_ready(struct workshop *w, struct stage *s, const struct stage_kind *kind,
+		const void *model, const uint32_t shape[3], struct err *err)
 {
 	int r = 0;
 
@@ -124,7 +124,8 @@ int check_finite(const float *x, size_t n, const char *what, struct err *err)
 
 	for (i = 0; i < n; i++)
 		if (!isfinite(x[i]))
-			return err_set(err, -EDOM, "%s are not finite numbers (NaN or infinite): the model's "
+			return err_set(err, -EDOM,
+				       "%s are not finite numbers (NaN or infinite): the model's "
 				       "weights are damaged or overflow", what);
 	return 0;
 }

@@ -33,8 +33,8 @@ struct workshop {
 };
 
 /* The graph for this shape: the one at hand when it fits, else built anew. */
-int stage_ready(struct workshop *w, struct stage *s, const struct stage_kind *kind, const void *model,
-		const uint32_t shape[3], struct err *err);
+int stage_ready(struct workshop *w, struct stage *s, const struct stage_kind *kind,
+		const void *model, const uint32_t shape[3], struct err *err);
 /* Arena bytes that this shape takes; nothing is allocated on the device. */
 int stage_plan(struct workshop *w, const struct stage_kind *kind, const void *model,
 	       const uint32_t shape[3], uint64_t *ret_bytes, struct err *err);

@@ -60,7 +60,8 @@ int weights_offer(struct weights *w, const struct weights_source *source, struct
 	return 0;
 }
 
-static int map_blob(const struct store *s, const struct layer *layer, struct blob *b, struct err *err)
+static int map_blob(const struct store *s, const struct layer *layer, struct blob *b,
+		    struct err *err)
 {
 	int fd, r;
 
@@ -77,7 +78,8 @@ static int map_blob(const struct store *s, const struct layer *layer, struct blo
 	return 0;
 }
 
-static int offer_blob(struct weights *w, const struct layer *layer, const struct blob *b, struct err *err)
+static int offer_blob(struct weights *w, const struct layer *layer, const struct blob *b,
+		      struct err *err)
 {
 	const struct st_tensor *t = safetensors_pick(&b->st, layer->name);
 	struct weights_source source = {
@@ -86,9 +88,11 @@ static int offer_blob(struct weights *w, const struct layer *layer, const struct
 	};
 
 	if (!t)
-		return err_set(err, -EBADMSG, "blob %s does not hold tensor %s", b->digest, layer->name);
+		return err_set(err, -EBADMSG, "blob %s does not hold tensor %s", b->digest,
+			       layer->name);
 	if (json_object_get(b->st.metadata, "quant_type"))
-		return err_set(err, -EINVAL, "tensor %s is quantized (%s); this version draws with F32, "
+		return err_set(err, -EINVAL,
+			       "tensor %s is quantized (%s); this version draws with F32, "
 			       "F16 and BF16 weights only", layer->name,
 			       json_string_value(json_object_get(b->st.metadata, "quant_type")));
 	source.dtype = t->dtype;
@@ -99,7 +103,8 @@ static int offer_blob(struct weights *w, const struct layer *layer, const struct
 	return weights_offer(w, &source, err);
 }
 
-static int open_blobs(struct weights *w, const struct store *s, const struct manifest *m, struct err *err)
+static int open_blobs(struct weights *w, const struct store *s, const struct manifest *m,
+		      struct err *err)
 {
 	size_t i;
 	int r;
@@ -125,7 +130,8 @@ static int open_blobs(struct weights *w, const struct store *s, const struct man
 	return 0;
 }
 
-int weights_open(const struct store *s, const struct manifest *m, struct weights **ret, struct err *err)
+int weights_open(const struct store *s, const struct manifest *m, struct weights **ret,
+		 struct err *err)
 {
 	struct weights *w = weights_create();
 	int r;
@@ -196,7 +202,8 @@ static void print_shape(unsigned rank, const uint64_t *shape, char ret[96])
 
 	ret[0] = 0;
 	for (i = 0; i < rank && n < 70; i++)
-		n += (size_t)snprintf(ret + n, 96 - n, "%s%llu", i ? ", " : "", (unsigned long long)shape[i]);
+		n += (size_t)snprintf(ret + n, 96 - n, "%s%llu", i ? ", " : "",
+				      (unsigned long long)shape[i]);
 }
 
 /* ---- claims ---- */
@@ -270,7 +277,8 @@ static struct weights_source *claim_source(struct weights *w, const char *relati
 }
 
 static struct weights_source *bind(struct weights *w, struct weight *ret, enum layout layout,
-				   unsigned rank, const uint64_t *shape, const char *format, va_list ap)
+				   unsigned rank, const uint64_t *shape, const char *format,
+					   va_list ap)
 {
 	struct weights_source *s;
 	char relative[NAME_MAX_LEN];
@@ -404,7 +412,8 @@ static size_t count_unclaimed(const struct weights *w, const char **ret_first)
 	return n;
 }
 
-static int report(const struct weights *w, const char *unclaimed, size_t n_unclaimed, struct err *err)
+static int report(const struct weights *w, const char *unclaimed, size_t n_unclaimed,
+		  struct err *err)
 {
 	struct buf text = BUF_INIT(4096);
 	int r;
@@ -414,7 +423,8 @@ static int report(const struct weights *w, const char *unclaimed, size_t n_uncla
 	if (w->n_problems > w->n_listed)
 		buf_printf(&text, "; and %zu more", w->n_problems - w->n_listed);
 	if (n_unclaimed)
-		buf_printf(&text, "%s%s is not part of this architecture", w->n_problems ? "; " : "", unclaimed);
+		buf_printf(&text, "%s%s is not part of this architecture", w->n_problems ? "; " :
+			   "", unclaimed);
 	if (n_unclaimed > 1)
 		buf_printf(&text, " (nor are %zu others)", n_unclaimed - 1);
 	r = err_set(err, -EINVAL, "the tensors do not fit the configs: %s",
@@ -464,7 +474,8 @@ int weights_verify(const struct weights *w, struct err *err)
 		const struct blob *b = &w->blobs[i];
 
 		if (!readable(fds, b->st.map + b->st.file_size - 1))
-			r = err_set(err, -EIO, "blob %s was truncated or is unreadable while the model "
+			r = err_set(err, -EIO,
+				    "blob %s was truncated or is unreadable while the model "
 				    "was loaded", b->digest);
 	}
 	close(fds[0]);

@@ -26,7 +26,7 @@ struct weights_source {
 	enum dtype dtype;
 	unsigned rank;
 	uint64_t shape[8];
-	const unsigned char *data;              /* mapped bytes, any alignment; NULL when only checking */
+	const unsigned char *data;              /* mapped, any alignment; NULL: only checking */
 	uint64_t bytes;
 	char *origin;                           /* digest or file, for messages */
 	const unsigned char *map;               /* page-aligned mapping that data lies in */
@@ -35,10 +35,12 @@ struct weights_source {
 };
 
 /* Maps every tensor blob of a manifest. Also installs the names that the SIGBUS message uses. */
-int weights_open(const struct store *s, const struct manifest *m, struct weights **ret, struct err *err);
+int weights_open(const struct store *s, const struct manifest *m, struct weights **ret,
+		 struct err *err);
 /* A set for checking only: the caller appends what the import plan found. */
 struct weights *weights_create(void);
-int weights_offer(struct weights *w, const struct weights_source *source, struct err *err);    /* strings are copied */
+/* Strings are copied. */
+int weights_offer(struct weights *w, const struct weights_source *source, struct err *err);
 void weights_close(struct vk *vk, struct weights **w);
 
 /*
@@ -47,23 +49,31 @@ void weights_close(struct vk *vk, struct weights **w);
  */
 void weights_component(struct weights *w, const char *component, const char *optional_prefix);
 /* Claims a tensor of exactly this shape into *ret (rank 0 and an entry in the error when wrong). */
-void weights_bind(struct weights *w, struct weight *ret, unsigned rank, const uint32_t *dim, const char *format, ...)
+void weights_bind(struct weights *w, struct weight *ret, unsigned rank, const uint32_t *dim,
+		  const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 /* [out, in] matrix or [n] vector. */
 #define weights_matrix(w, ret, out, in, ...) \
 	weights_bind((w), (ret), 2, (const uint32_t[]){ (out), (in) }, __VA_ARGS__)
 #define weights_vector(w, ret, n, ...) \
 	weights_bind((w), (ret), 1, (const uint32_t[]){ (n) }, __VA_ARGS__)
-/* A [out, in, 3, 3] kernel, rearranged while loading to [9, out, in] (ret->dim as op_conv3x3 wants). */
-void weights_conv3x3(struct weights *w, struct weight *ret, uint32_t out, uint32_t in, const char *format, ...)
+/*
+ * A [out, in, 3, 3] kernel, rearranged while loading to [9, out, in] (ret->dim as
+ * op_conv3x3 wants).
+ */
+void weights_conv3x3(struct weights *w, struct weight *ret, uint32_t out, uint32_t in,
+		     const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 /* A [out, in, 1, 1] kernel, bound as the [out, in] matrix it is. */
-void weights_conv1x1(struct weights *w, struct weight *ret, uint32_t out, uint32_t in, const char *format, ...)
+void weights_conv1x1(struct weights *w, struct weight *ret, uint32_t out, uint32_t in,
+		     const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 /* Kept on the host (embedding table): pointer to the mapped source, NULL when wrong. */
-const struct weights_source *weights_host(struct weights *w, unsigned rank, const uint32_t *dim, const char *format, ...)
+const struct weights_source *weights_host(struct weights *w, unsigned rank, const uint32_t *dim,
+					  const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
-bool weights_has(const struct weights *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool weights_has(const struct weights *w, const char *format,
+		 ...) __attribute__((format(printf, 2, 3)));
 /* Claims every remaining tensor whose relative name starts with prefix: known and unused. */
 void weights_ignore(struct weights *w, const char *prefix);
 
@@ -71,7 +81,8 @@ void weights_ignore(struct weights *w, const char *prefix);
 int weights_check(const struct weights *w, struct err *err);
 typedef void (*weights_progress)(void *context, uint64_t completed, uint64_t total);
 /* Puts every claimed tensor on the device: imported in place where possible, else uploaded. */
-int weights_load(struct weights *w, struct vk *vk, weights_progress progress, void *context, struct err *err);
+int weights_load(struct weights *w, struct vk *vk, weights_progress progress, void *context,
+		 struct err *err);
 uint64_t weights_bytes(const struct weights *w);        /* claimed, device side */
 /*
  * Whether all mapped files can still be read to their ends: -EIO naming the blob that was

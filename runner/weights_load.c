@@ -11,7 +11,7 @@
 
 enum {
 	PLACE_ALIGN = 256,                      /* any texel or storage view may start there */
-	IN_PLACE_MIN = 64 << 10,                /* below, a buffer of its own costs more than a copy */
+	IN_PLACE_MIN = 64 << 10,                /* bytes that are worth a buffer of their own */
 	IN_PLACE_ALIGN = 8,                     /* what kernels read at full speed */
 	POOL_BYTES = 64 << 20,
 	PROGRESS_BYTES = 16 << 20,
@@ -29,7 +29,8 @@ struct loading {
 static void advance(struct loading *l, uint64_t bytes)
 {
 	l->completed += bytes;
-	if (!l->progress || (l->completed - l->reported < PROGRESS_BYTES && l->completed < l->total))
+	if (!l->progress || (l->completed - l->reported < PROGRESS_BYTES &&
+			     l->completed < l->total))
 		return;
 	l->reported = l->completed;
 	l->progress(l->context, l->completed, l->total);
@@ -59,7 +60,8 @@ static bool import(struct loading *l, const struct claim *c)
 	struct vk_buffer **slot = &l->w->buffers[l->w->n_buffers];
 	struct err ignored;
 
-	if (vk_buffer_import(l->vk, s->data - offset, align_up(offset + s->bytes, page), slot, &ignored) < 0)
+	if (vk_buffer_import(l->vk, s->data - offset, align_up(offset + s->bytes, page), slot,
+			     &ignored) < 0)
 		return false;
 	l->w->n_buffers++;
 	c->ret->buffer = *slot;
@@ -70,14 +72,16 @@ static bool import(struct loading *l, const struct claim *c)
 /* ---- copied ---- */
 
 /* [out][in][9] -> [9][out][in] for elements of any size. */
-static void taps_first(const unsigned char *src, unsigned char *dst, uint64_t out_in, size_t element)
+static void taps_first(const unsigned char *src, unsigned char *dst, uint64_t out_in,
+		       size_t element)
 {
 	uint64_t i;
 	unsigned tap;
 
 	for (i = 0; i < out_in; i++)
 		for (tap = 0; tap < 9; tap++)
-			memcpy(dst + (tap * out_in + i) * element, src + (i * 9 + tap) * element, element);
+			memcpy(dst + (tap * out_in + i) * element, src + (i * 9 + tap) * element,
+			       element);
 }
 
 static int upload_taps_first(struct loading *l, const struct claim *c)
@@ -167,7 +171,8 @@ static int load_copies(struct loading *l)
 	return vk_upload_finish(l->vk, l->err);
 }
 
-int weights_load(struct weights *w, struct vk *vk, weights_progress progress, void *context, struct err *err)
+int weights_load(struct weights *w, struct vk *vk, weights_progress progress, void *context,
+		 struct err *err)
 {
 	struct loading l = {
 		.w = w, .vk = vk, .err = err, .progress = progress, .context = context,

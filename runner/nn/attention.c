@@ -20,5 +20,6 @@ T nn_attention(struct graph *g, const struct attention *a, T x, T rope)
 	T k = norm_and_rotate(g, a, nn_linear(g, &a->k, x), &a->norm_k, a->n_kv_heads, rope);
 	T v = nn_linear(g, &a->v, x);
 
-	return nn_linear(g, &a->out, op_attention(g, q, k, v, a->n_heads, a->n_kv_heads, a->causal));
+	return nn_linear(g, &a->out, op_attention(g, q, k, v, a->n_heads, a->n_kv_heads,
+						  a->causal));
 }

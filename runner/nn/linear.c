@@ -10,5 +10,6 @@ T nn_linear(struct graph *g, const struct linear *l, T x)
 
 T nn_swiglu(struct graph *g, const struct swiglu *m, T x)
 {
-	return nn_linear(g, &m->down, op_swiglu(g, nn_linear(g, &m->gate, x), nn_linear(g, &m->up, x)));
+	return nn_linear(g, &m->down, op_swiglu(g, nn_linear(g, &m->gate, x),
+						nn_linear(g, &m->up, x)));
 }

@@ -5,7 +5,8 @@
 
 #include "runner/nn/nn.h"
 
-void nn_rope_fill(float *row, uint32_t head_dim, uint32_t pair0, double position, uint32_t dim, double theta)
+void nn_rope_fill(float *row, uint32_t head_dim, uint32_t pair0, double position, uint32_t dim,
+		  double theta)
 {
 	uint32_t i;
 

@@ -57,7 +57,8 @@ static int check(const struct flow_match *s, struct err *err)
 		if (unsupported[i].set)
 			return err_set(err, -EINVAL, "%s is not supported", unsupported[i].key);
 	if (s->time_shift && !is_linear(s) && strcmp(s->time_shift, "exponential"))
-		return err_set(err, -EINVAL, "time_shift_type '%s' is not supported", s->time_shift);
+		return err_set(err, -EINVAL, "time_shift_type '%s' is not supported",
+			       s->time_shift);
 	if (s->max_seq <= s->base_seq)
 		return err_set(err, -EINVAL, "max_image_seq_len must be above base_image_seq_len");
 	return 0;
@@ -78,7 +79,8 @@ static int flow_match_create(const json_t *config, void **ret, struct err *err)
 	if (!s)
 		return err_set(err, -ENOMEM, "out of memory");
 	*s = (struct flow_match){
-		.shift = 1.0, .base_shift = 0.5, .max_shift = 1.15, .base_seq = 256, .max_seq = 4096,
+		.shift = 1.0, .base_shift = 0.5, .max_shift = 1.15,
+		.base_seq = 256, .max_seq = 4096,
 	};
 	r = fields_read(config_fields, config, 0, s, NULL, err);
 	if (r == 0)

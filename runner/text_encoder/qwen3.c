@@ -37,7 +37,8 @@ struct qwen3 {
 
 static const struct field config_fields[] = {
 	COUNT(hidden, "hidden_size", MAX_WIDTH),
-	FIELD_AS(struct qwen3, n_layers, "num_hidden_layers", U32, .required = true, .min = 2, .max = MAX_LAYERS),
+	FIELD_AS(struct qwen3, n_layers, "num_hidden_layers", U32, .required = true, .min = 2,
+		 .max = MAX_LAYERS),
 	COUNT(n_heads, "num_attention_heads", MAX_HEADS),
 	COUNT(n_kv_heads, "num_key_value_heads", MAX_HEADS),
 	FIELD_AS(struct qwen3, head_dim, "head_dim", U32, .min = 1, .max = 4096),
@@ -77,7 +78,8 @@ static int read_rope_parameters(struct qwen3 *m, struct err *err)
 	if (r < 0)
 		return err_prefix(err, "rope_parameters");
 	if (p.type && strcmp(p.type, "default"))
-		r = err_set(err, -EINVAL, "rope_parameters: rope_type '%s' is not supported", p.type);
+		r = err_set(err, -EINVAL, "rope_parameters: rope_type '%s' is not supported",
+			    p.type);
 	m->theta = p.theta;
 	fields_clear(rope_fields, &p);
 	return r;
@@ -86,10 +88,12 @@ static int read_rope_parameters(struct qwen3 *m, struct err *err)
 static int check(const struct qwen3 *m, struct err *err)
 {
 	if (m->n_heads % m->n_kv_heads)
-		return err_set(err, -EINVAL, "num_attention_heads %u is no multiple of num_key_value_heads %u",
+		return err_set(err, -EINVAL,
+			       "num_attention_heads %u is no multiple of num_key_value_heads %u",
 			       m->n_heads, m->n_kv_heads);
 	if (m->head_dim == 0)
-		return err_set(err, -EINVAL, "hidden_size %u cannot be divided by num_attention_heads %u "
+		return err_set(err, -EINVAL,
+			       "hidden_size %u cannot be divided by num_attention_heads %u "
 			       "and there is no head_dim", m->hidden, m->n_heads);
 	if (m->head_dim % 8)
 		return err_set(err, -EINVAL, "head_dim %u is no multiple of 8", m->head_dim);
@@ -97,7 +101,8 @@ static int check(const struct qwen3 *m, struct err *err)
 		return err_set(err, -EINVAL, "%s is not supported",
 			       m->attention_bias ? "attention_bias" : "use_sliding_window");
 	if (m->hidden_act && strcmp(m->hidden_act, "silu"))
-		return err_set(err, -EINVAL, "hidden_act '%s' is not supported (only silu)", m->hidden_act);
+		return err_set(err, -EINVAL, "hidden_act '%s' is not supported (only silu)",
+			       m->hidden_act);
 	return 0;
 }
 
@@ -148,7 +153,8 @@ static int qwen3_create(const json_t *config, void **ret, struct err *err)
 	return 0;
 }
 
-static void bind_attention(const struct qwen3 *m, struct weights *w, struct attention *a, unsigned i)
+static void bind_attention(const struct qwen3 *m, struct weights *w, struct attention *a,
+			   unsigned i)
 {
 	uint32_t q = m->n_heads * m->head_dim, kv = m->n_kv_heads * m->head_dim;
 
@@ -168,10 +174,14 @@ static void bind_block(const struct qwen3 *m, struct weights *w, struct block *b
 {
 	bind_attention(m, w, &b->attention, i);
 	weights_vector(w, &b->input_norm, m->hidden, "layers.%u.input_layernorm.weight", i);
-	weights_vector(w, &b->post_attention_norm, m->hidden, "layers.%u.post_attention_layernorm.weight", i);
-	weights_matrix(w, &b->mlp.gate.weight, m->intermediate, m->hidden, "layers.%u.mlp.gate_proj.weight", i);
-	weights_matrix(w, &b->mlp.up.weight, m->intermediate, m->hidden, "layers.%u.mlp.up_proj.weight", i);
-	weights_matrix(w, &b->mlp.down.weight, m->hidden, m->intermediate, "layers.%u.mlp.down_proj.weight", i);
+	weights_vector(w, &b->post_attention_norm, m->hidden,
+		       "layers.%u.post_attention_layernorm.weight", i);
+	weights_matrix(w, &b->mlp.gate.weight, m->intermediate, m->hidden,
+		       "layers.%u.mlp.gate_proj.weight", i);
+	weights_matrix(w, &b->mlp.up.weight, m->intermediate, m->hidden,
+		       "layers.%u.mlp.up_proj.weight", i);
+	weights_matrix(w, &b->mlp.down.weight, m->hidden, m->intermediate,
+		       "layers.%u.mlp.down_proj.weight", i);
 }
 
 static void qwen3_bind(void *self, struct weights *w)
@@ -181,7 +191,8 @@ static void qwen3_bind(void *self, struct weights *w)
 	uint32_t i;
 
 	weights_component(w, "text_encoder", "model.");
-	m->embedding = weights_host(w, 2, (const uint32_t[]){ m->vocab, m->hidden }, "embed_tokens.weight");
+	m->embedding = weights_host(w, 2, (const uint32_t[]){ m->vocab, m->hidden },
+				    "embed_tokens.weight");
 	for (i = 0; i < m->n_run; i++)
 		bind_block(m, w, &m->blocks[i], i);
 	snprintf(last, sizeof last, "layers.%u.", m->n_run);
@@ -243,7 +254,8 @@ static void gather(const struct qwen3 *m, const uint32_t *ids, uint32_t n, float
 			     ret + (size_t)i * m->hidden, m->hidden);
 }
 
-static int qwen3_feed(const void *self, struct graph *g, T embeds, T rope, const uint32_t *ids, uint32_t n)
+static int qwen3_feed(const void *self, struct graph *g, T embeds, T rope, const uint32_t *ids,
+		      uint32_t n)
 {
 	const struct qwen3 *m = self;
 	uint32_t i, widest = m->hidden > m->head_dim ? m->hidden : m->head_dim;

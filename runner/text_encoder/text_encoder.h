@@ -24,7 +24,8 @@ struct text_encoder_class {
 	 * Fills the two inputs of build(): embeddings gathered on the host, rotary table.
 	 * 0 or -ENOMEM.
 	 */
-	int (*feed)(const void *self, struct graph *g, T embeds, T rope, const uint32_t *ids, uint32_t n);
+	int (*feed)(const void *self, struct graph *g, T embeds, T rope, const uint32_t *ids,
+		    uint32_t n);
 };
 extern const struct text_encoder_class qwen3;
 

@@ -16,7 +16,7 @@ struct token {
 struct added {
 	struct token *tokens;                   /* by first byte, then longest first */
 	size_t n, size;
-	size_t first[257];                      /* tokens[first[b]..first[b + 1]) begin with byte b */
+	size_t first[257];                      /* where tokens of a first byte begin */
 };
 
 struct added *added_create(void)

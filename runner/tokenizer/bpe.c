@@ -22,7 +22,8 @@ void bpe_free(struct bpe *b)
 	free(b);
 }
 
-int bpe_create(const char *tokenizer_json, size_t tokenizer_len, const char *vocab, size_t vocab_len,
+int bpe_create(const char *tokenizer_json, size_t tokenizer_len, const char *vocab,
+	       size_t vocab_len,
 	       const char *merges, size_t merges_len, const char *config, size_t config_len,
 	       struct bpe **ret, struct err *err)
 {
@@ -38,7 +39,8 @@ int bpe_create(const char *tokenizer_json, size_t tokenizer_len, const char *voc
 	else if (tokenizer_json)
 		r = bpe_load_json(b, tokenizer_json, tokenizer_len, err);
 	else if (vocab && merges)
-		r = bpe_load_files(b, vocab, vocab_len, merges, merges_len, config, config_len, err);
+		r = bpe_load_files(b, vocab, vocab_len, merges, merges_len, config, config_len,
+				   err);
 	else
 		r = err_set(err, -EINVAL, "the model has no tokenizer/tokenizer.json "
 			    "(nor vocab.json and merges.txt)");
@@ -91,7 +93,8 @@ static int encode_piece(const struct bpe *b, const char *text, size_t len, struc
 	for (i = 0; i < len; i++) {
 		uint32_t id = b->byte_ids[(unsigned char)text[i]];
 
-		if (id != BPE_NO_ID)            /* no unknown token: left out, as the reference does */
+		/* There is no unknown token: left out, as the reference does. */
+		if (id != BPE_NO_ID)
 			ids[n++] = id;
 	}
 	n = merges_apply(b->merges, ids, n);
@@ -166,7 +169,8 @@ static int encode_raw(const struct bpe *b, const char *text, size_t len, struct 
 	return r;
 }
 
-int bpe_encode(const struct bpe *b, const char *text, size_t len, uint32_t *ids, size_t max, struct err *err)
+int bpe_encode(const struct bpe *b, const char *text, size_t len, uint32_t *ids, size_t max,
+	       struct err *err)
 {
 	struct output out = { .ids = ids, .max = max, .err = err };
 	int r = encode_between(b, b->added, encode_raw, text, len, &out);

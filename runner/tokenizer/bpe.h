@@ -14,7 +14,8 @@ struct bpe;
  * (merges.txt) and config (tokenizer_config.json, may be NULL) are used.
  * -EBADMSG or -EINVAL with what is wrong.
  */
-int bpe_create(const char *tokenizer_json, size_t tokenizer_len, const char *vocab, size_t vocab_len,
+int bpe_create(const char *tokenizer_json, size_t tokenizer_len, const char *vocab,
+	       size_t vocab_len,
 	       const char *merges, size_t merges_len, const char *config, size_t config_len,
 	       struct bpe **ret, struct err *err);
 void bpe_free(struct bpe *b);
@@ -23,6 +24,7 @@ uint32_t bpe_max_id(const struct bpe *b);       /* of all tokens */
  * Valid UTF-8 -> at most max ids (the rest is cut; work stops soon after, also for a
  * prompt of megabytes). Returns the count, or a negative code.
  */
-int bpe_encode(const struct bpe *b, const char *text, size_t len, uint32_t *ids, size_t max, struct err *err);
+int bpe_encode(const struct bpe *b, const char *text, size_t len, uint32_t *ids, size_t max,
+	       struct err *err);
 
 #endif

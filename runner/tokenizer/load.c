@@ -19,7 +19,8 @@ static int token_id(const json_t *value, const char *token, uint32_t *ret, struc
 {
 	if (!json_is_integer(value) || json_integer_value(value) < 0 ||
 	    json_integer_value(value) > BPE_MAX_ID)
-		return err_set(err, -EINVAL, "tokenizer: the id of '%.40s' is no number from 0 to %u",
+		return err_set(err, -EINVAL,
+			       "tokenizer: the id of '%.40s' is no number from 0 to %u",
 			       token, BPE_MAX_ID);
 	*ret = (uint32_t)json_integer_value(value);
 	return 0;
@@ -116,7 +117,8 @@ static int add_merge(struct bpe *b, const char *left, size_t left_len,
 	}
 	free(bytes);
 	if (!known)
-		return err_set(err, -EINVAL, "tokenizer: merge '%.*s %.*s' names a token that is not in the "
+		return err_set(err, -EINVAL,
+			       "tokenizer: merge '%.*s %.*s' names a token that is not in the "
 			       "vocabulary", (int)(left_len < 40 ? left_len : 40), left,
 			       (int)(right_len < 40 ? right_len : 40), right);
 	return merges_add(b->merges, left_id, right_id, id) ? 0 : no_memory(err);
@@ -197,7 +199,8 @@ static int add_added(struct bpe *b, const json_t *token, uint32_t id, struct err
 		return err_set(err, -EINVAL, "tokenizer: an added token has no content");
 	for (i = 0; i < sizeof unsupported / sizeof unsupported[0]; i++)
 		if (json_is_true(json_object_get(token, unsupported[i])))
-			return err_set(err, -EINVAL, "tokenizer: added token '%.40s': %s is not supported",
+			return err_set(err, -EINVAL,
+				       "tokenizer: added token '%.40s': %s is not supported",
 				       json_string_value(content), unsupported[i]);
 	if (!added_add(set, json_string_value(content), json_string_length(content), id))
 		return no_memory(err);
@@ -236,7 +239,8 @@ static int load_added_decoder(struct bpe *b, const json_t *decoder, struct err *
 		int r;
 
 		if (end == key || *end || id > BPE_MAX_ID)
-			return err_set(err, -EINVAL, "tokenizer: added_tokens_decoder: bad id '%.40s'", key);
+			return err_set(err, -EINVAL,
+				       "tokenizer: added_tokens_decoder: bad id '%.40s'", key);
 		r = add_added(b, token, (uint32_t)id, err);
 		if (r < 0)
 			return r;
@@ -258,7 +262,8 @@ static int load_normalizer(struct bpe *b, const json_t *normalizer, struct err *
 	if (!normalizer || json_is_null(normalizer))
 		return 0;
 	if (strcmp(type_of(normalizer), "NFC"))
-		return err_set(err, -EINVAL, "tokenizer: normalizer '%.40s' is not supported", type_of(normalizer));
+		return err_set(err, -EINVAL, "tokenizer: normalizer '%.40s' is not supported",
+			       type_of(normalizer));
 	b->nfc = true;
 	return 0;
 }
@@ -284,7 +289,8 @@ static int load_pre_tokenizer_step(const json_t *step, const char **pattern, str
 	if (!strcmp(type_of(step), "ByteLevel") && false_or_absent(step, "add_prefix_space") &&
 	    json_is_false(json_object_get(step, "use_regex")))
 		return 0;
-	return err_set(err, -EINVAL, "tokenizer: pre_tokenizer '%.40s' with these settings is not supported",
+	return err_set(err, -EINVAL,
+		       "tokenizer: pre_tokenizer '%.40s' with these settings is not supported",
 		       type_of(step));
 }
 
@@ -317,9 +323,11 @@ static int check_model(const json_t *model, struct err *err)
 	size_t i;
 
 	if (!json_is_object(model) || (strcmp(type, "BPE") && strcmp(type, "")))
-		return err_set(err, -EINVAL, "tokenizer: model type '%.40s' is not supported (only BPE)", type);
+		return err_set(err, -EINVAL,
+			       "tokenizer: model type '%.40s' is not supported (only BPE)", type);
 	if (!false_or_absent(model, "byte_fallback") || !false_or_absent(model, "ignore_merges"))
-		return err_set(err, -EINVAL, "tokenizer: byte_fallback and ignore_merges are not supported");
+		return err_set(err, -EINVAL,
+			       "tokenizer: byte_fallback and ignore_merges are not supported");
 	for (i = 0; i < sizeof plain / sizeof plain[0]; i++)
 		if (json_string_length(json_object_get(model, plain[i])) > 0)
 			return err_set(err, -EINVAL, "tokenizer: %s is not supported", plain[i]);

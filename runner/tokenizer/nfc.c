@@ -111,7 +111,8 @@ int nfc_append(const char *text, size_t len, struct buf *out)
 	}
 	n = decompose(text, len, c);
 	order_marks(c, n, scratch);
-	composed = utf8proc_normalize_utf32(c, (utf8proc_ssize_t)n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+	composed = utf8proc_normalize_utf32(c, (utf8proc_ssize_t)n,
+					    UTF8PROC_STABLE | UTF8PROC_COMPOSE);
 	append_utf8(c, composed < 0 ? n : (size_t)composed, out);
 	free(c);
 	free(scratch);

@@ -55,7 +55,8 @@ static int write_out_space(const char *p, struct buf *out, struct err *err)
 			if (*p == 's')
 				buf_puts(out, in_class ? WHITE_SPACE : "[" WHITE_SPACE "]");
 			else if (*p == 'S' && in_class)
-				return err_set(err, -EINVAL, "pre-tokenizer: \\S inside [] is not supported");
+				return err_set(err, -EINVAL,
+					       "pre-tokenizer: \\S inside [] is not supported");
 			else if (*p == 'S')
 				buf_puts(out, "[^" WHITE_SPACE "]");
 			else
@@ -68,7 +69,9 @@ static int write_out_space(const char *p, struct buf *out, struct err *err)
 			in_class = false;
 		buf_append(out, p, 1);
 	}
-	return buf_failed(out) ? err_set(err, -EINVAL, "pre-tokenizer: the pattern is too long") : 0;
+	if (buf_failed(out))
+		return err_set(err, -EINVAL, "pre-tokenizer: the pattern is too long");
+	return 0;
 }
 
 static int compile(const char *pattern, size_t len, pcre2_code **ret, struct err *err)
@@ -79,7 +82,8 @@ static int compile(const char *pattern, size_t len, pcre2_code **ret, struct err
 	int code;
 
 	if (strstr(pattern, "(*"))
-		return err_set(err, -EINVAL, "pre-tokenizer: verbs are not supported in the pattern");
+		return err_set(err, -EINVAL,
+			       "pre-tokenizer: verbs are not supported in the pattern");
 	*ret = pcre2_compile((PCRE2_SPTR)pattern, len, options, &code, &offset, NULL);
 	if (!*ret) {
 		char text[128] = "";
@@ -171,7 +175,8 @@ static int find_match(struct split_run *r, struct err *err)
 	if (n == PCRE2_ERROR_NOMATCH)
 		return 0;
 	if (n < 0)
-		return err_set(err, -EINVAL, "pre-tokenizer: the pattern fails on this text (PCRE2 error %d)", n);
+		return err_set(err, -EINVAL,
+			       "pre-tokenizer: the pattern fails on this text (PCRE2 error %d)", n);
 	where = pcre2_get_ovector_pointer(r->match);
 	if (where[0] < r->at || where[1] <= where[0])   /* \K and look-behind can do that */
 		return err_set(err, -EINVAL, "pre-tokenizer: the pattern moves backwards");

@@ -21,24 +21,27 @@ struct transformer_class {
 	/* Tokens of a picture, without padding. */
 	uint32_t (*image_tokens)(const void *self, uint32_t latent_h, uint32_t latent_w);
 	/* -EINVAL when latent height/width or n_text are beyond what the model's tables cover. */
-	int (*check_size)(const void *self, uint32_t latent_h, uint32_t latent_w, uint32_t n_text, struct err *err);
+	int (*check_size)(const void *self, uint32_t latent_h, uint32_t latent_w, uint32_t n_text,
+			  struct err *err);
 
 	/*
 	 * The step-independent part: caption embedding and context refiner. cond is an input
 	 * [n_text, cond_width]; refined has as many rows as build() is told. NULL without
 	 * memory; the caller frees.
 	 */
-	void *(*build_cond)(const void *self, struct graph *g, uint32_t n_text, T *ret_cond, T *ret_refined);
+	void *(*build_cond)(const void *self, struct graph *g, uint32_t n_text, T *ret_cond,
+			    T *ret_refined);
 	int (*feed_cond)(const void *self, struct graph *g, void *built, const float *cond);
 	void (*free_cond)(void *built);
 
 	/* One evaluation; refined is an input [n_refined, its width] that feed() fills. */
 	void *(*build)(const void *self, struct graph *g, uint32_t latent_h, uint32_t latent_w,
 		       uint32_t n_refined, T *ret_out);
-	int (*prepare)(const void *self, struct graph *g, void *built);        /* constants; after graph_build() */
+	/* Inputs that never change; after graph_build(). 0 or -ENOMEM. */
+	int (*prepare)(const void *self, struct graph *g, void *built);
 	/* latent [channels, h, w] at this sigma and the refined caption into the inputs. */
-	void (*feed)(const void *self, struct graph *g, void *built, const float *latent, float sigma,
-		     const float *refined);
+	void (*feed)(const void *self, struct graph *g, void *built, const float *latent,
+		     float sigma, const float *refined);
 	/* The velocity [channels, h, w], sign as the sampler wants it, after graph_run(). */
 	void (*velocity)(const void *self, struct graph *g, void *built, float *ret);
 	void (*free_built)(void *built);

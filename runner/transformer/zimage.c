@@ -37,8 +37,8 @@ static uint32_t padded(uint32_t n)
 	return (n + SEQ_MULTIPLE - 1) / SEQ_MULTIPLE * SEQ_MULTIPLE;
 }
 
-static int zimage_check_size(const void *self, uint32_t latent_h, uint32_t latent_w, uint32_t n_text,
-			     struct err *err)
+static int zimage_check_size(const void *self, uint32_t latent_h, uint32_t latent_w,
+			     uint32_t n_text, struct err *err)
 {
 	const struct zimage *m = self;
 	const uint32_t side = ZIMAGE_PATCH * 8;        /* pixels of a patch */
@@ -49,7 +49,8 @@ static int zimage_check_size(const void *self, uint32_t latent_h, uint32_t laten
 		return err_set(err, -EINVAL, "this model draws at most %ux%u pixels",
 			       m->axes_lens[2] * side, m->axes_lens[1] * side);
 	if (padded(n_text) + 1 >= m->axes_lens[0])
-		return err_set(err, -EINVAL, "the prompt is too long for this model (%u tokens)", n_text);
+		return err_set(err, -EINVAL, "the prompt is too long for this model (%u tokens)",
+			       n_text);
 	return 0;
 }
 
@@ -60,7 +61,8 @@ static int zimage_check_size(const void *self, uint32_t latent_h, uint32_t laten
  *
  * x [n, dim], t [1, modulation]
  */
-static T modulated_block(struct graph *g, const struct zimage *m, const struct block *b, T x, T t, T rope)
+static T modulated_block(struct graph *g, const struct zimage *m, const struct block *b, T x, T t,
+			 T rope)
 {
 	enum { SCALE_MSA, GATE_MSA, SCALE_MLP, GATE_MLP };
 	float eps = (float)m->norm_eps;
@@ -96,7 +98,8 @@ struct built_cond {
 	uint32_t n_text;
 };
 
-static void *zimage_build_cond(const void *self, struct graph *g, uint32_t n_text, T *ret_cond, T *ret_refined)
+static void *zimage_build_cond(const void *self, struct graph *g, uint32_t n_text, T *ret_cond,
+			       T *ret_refined)
 {
 	const struct zimage *m = self;
 	struct built_cond *b = calloc(1, sizeof *b);
@@ -113,7 +116,8 @@ static void *zimage_build_cond(const void *self, struct graph *g, uint32_t n_tex
 	x = graph_tap(g, nn_linear(g, &m->cap_embedder, x), "cap_embedder");
 	x = op_pad_rows(g, x, &m->cap_pad_token, padded(n_text));
 	for (i = 0; i < m->n_refiner_layers; i++)
-		x = graph_tap(g, plain_block(g, m, &m->context_refiner[i], x, b->rope), "context_refiner.%u", i);
+		x = graph_tap(g, plain_block(g, m, &m->context_refiner[i], x, b->rope),
+			      "context_refiner.%u", i);
 	*ret_cond = b->cond;
 	*ret_refined = x;
 	return b;
@@ -126,7 +130,8 @@ static void rope_row(const struct zimage *m, float *row, uint32_t frame, uint32_
 	uint32_t axis, pair = 0;
 
 	for (axis = 0; axis < ZIMAGE_AXES; axis++) {
-		nn_rope_fill(row, m->head_dim, pair, position[axis], m->axes_dims[axis], m->rope_theta);
+		nn_rope_fill(row, m->head_dim, pair, position[axis], m->axes_dims[axis],
+			     m->rope_theta);
 		pair += m->axes_dims[axis] / 2;
 	}
 }
@@ -141,7 +146,8 @@ static void caption_rope(const struct zimage *m, float *table, uint32_t n)
 }
 
 /* The picture lies at the frame after the caption; its pad rows at the origin. */
-static void image_rope(const struct zimage *m, float *table, uint32_t frame, uint32_t rows, uint32_t cols)
+static void image_rope(const struct zimage *m, float *table, uint32_t frame, uint32_t rows,
+		       uint32_t cols)
 {
 	uint32_t i, n = rows * cols;
 
@@ -203,7 +209,8 @@ static T forward(struct graph *g, const struct zimage *m, struct built *b)
 			      "noise_refiner.%u", i);
 	x = op_concat_rows(g, x, b->refined);
 	for (i = 0; i < m->n_layers; i++)
-		x = graph_tap(g, modulated_block(g, m, &m->layers[i], x, t, b->rope), "layers.%u", i);
+		x = graph_tap(g, modulated_block(g, m, &m->layers[i], x, t, b->rope), "layers.%u",
+			      i);
 	return final_layer(g, m, graph_rows(g, x, 0, n_image), t);
 }
 
@@ -257,7 +264,8 @@ static int zimage_prepare(const void *self, struct graph *g, void *built)
 }
 
 /* The place of a latent value in the patches: tokens row by row, inside (row, column, channel). */
-static size_t patch_index(const struct zimage *m, const struct built *b, uint32_t c, uint32_t y, uint32_t x)
+static size_t patch_index(const struct zimage *m, const struct built *b, uint32_t c, uint32_t y,
+			  uint32_t x)
 {
 	size_t token = (size_t)(y / ZIMAGE_PATCH) * b->cols + x / ZIMAGE_PATCH;
 	uint32_t inside = y % ZIMAGE_PATCH * ZIMAGE_PATCH + x % ZIMAGE_PATCH;
@@ -301,8 +309,8 @@ static void timestep_frequencies(const struct zimage *m, float sigma, float ret[
 	}
 }
 
-static void zimage_feed(const void *self, struct graph *g, void *built, const float *latent, float sigma,
-			const float *refined)
+static void zimage_feed(const void *self, struct graph *g, void *built, const float *latent,
+			float sigma, const float *refined)
 {
 	const struct zimage *m = self;
 	struct built *b = built;

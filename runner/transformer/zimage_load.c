@@ -40,7 +40,8 @@ static const struct field config_fields[] = {
 	{ 0 }
 };
 
-static int read_axes(const json_t *list, const char *key, uint32_t max, uint32_t ret[ZIMAGE_AXES], struct err *err)
+static int read_axes(const json_t *list, const char *key, uint32_t max, uint32_t ret[ZIMAGE_AXES],
+		     struct err *err)
 {
 	unsigned i;
 
@@ -52,7 +53,8 @@ static int read_axes(const json_t *list, const char *key, uint32_t max, uint32_t
 		json_int_t v = json_integer_value(json_array_get(list, i));
 
 		if (v < 1 || v > max)
-			return err_set(err, -EINVAL, "%s[%u] must be a whole number from 1 to %u", key, i, max);
+			return err_set(err, -EINVAL, "%s[%u] must be a whole number from 1 to %u",
+				       key, i, max);
 		ret[i] = (uint32_t)v;
 	}
 	return 0;
@@ -60,7 +62,8 @@ static int read_axes(const json_t *list, const char *key, uint32_t max, uint32_t
 
 static bool is_list_of(const json_t *list, json_int_t only)
 {
-	return !list || (json_array_size(list) == 1 && json_integer_value(json_array_get(list, 0)) == only);
+	return !list || (json_array_size(list) == 1 &&
+			 json_integer_value(json_array_get(list, 0)) == only);
 }
 
 static int check_supported(const struct zimage *m, struct err *err)
@@ -72,7 +75,8 @@ static int check_supported(const struct zimage *m, struct err *err)
 	if (!is_list_of(m->f_patch_json, 1))
 		return err_set(err, -EINVAL, "all_f_patch_size must be [1]");
 	if (m->siglip_json && !json_is_null(m->siglip_json))
-		return err_set(err, -EINVAL, "siglip_feat_dim: the variant with SigLIP is not supported");
+		return err_set(err, -EINVAL,
+			       "siglip_feat_dim: the variant with SigLIP is not supported");
 	return 0;
 }
 
@@ -81,19 +85,22 @@ static int check_heads(const struct zimage *m, struct err *err)
 	uint32_t i, sum = 0;
 
 	if (m->dim % m->n_heads)
-		return err_set(err, -EINVAL, "dim %u cannot be divided by n_heads %u", m->dim, m->n_heads);
+		return err_set(err, -EINVAL, "dim %u cannot be divided by n_heads %u", m->dim,
+			       m->n_heads);
 	if (m->n_heads % m->n_kv_heads)
 		return err_set(err, -EINVAL, "n_heads %u is no multiple of n_kv_heads %u",
 			       m->n_heads, m->n_kv_heads);
 	if (m->head_dim % 4)
-		return err_set(err, -EINVAL, "head dim %u (dim / n_heads) is no multiple of 4", m->head_dim);
+		return err_set(err, -EINVAL, "head dim %u (dim / n_heads) is no multiple of 4",
+			       m->head_dim);
 	for (i = 0; i < ZIMAGE_AXES; i++) {
 		if (m->axes_dims[i] % 2)
 			return err_set(err, -EINVAL, "axes_dims[%u] is odd", i);
 		sum += m->axes_dims[i];
 	}
 	if (sum != m->head_dim)
-		return err_set(err, -EINVAL, "axes_dims sum to %u, but the head dim (dim / n_heads) is %u",
+		return err_set(err, -EINVAL,
+			       "axes_dims sum to %u, but the head dim (dim / n_heads) is %u",
 			       sum, m->head_dim);
 	return 0;
 }
@@ -164,7 +171,8 @@ int zimage_create(const json_t *config, void **ret, struct err *err)
 
 /* ---- weights ---- */
 
-static void bind_linear(struct weights *w, struct linear *l, uint32_t out, uint32_t in, const char *name)
+static void bind_linear(struct weights *w, struct linear *l, uint32_t out, uint32_t in,
+			const char *name)
 {
 	weights_matrix(w, &l->weight, out, in, "%s.weight", name);
 	weights_vector(w, &l->bias, out, "%s.bias", name);
@@ -182,7 +190,8 @@ static void bind_attention(const struct zimage *m, struct weights *w, struct att
 	weights_matrix(w, &a->q.weight, m->dim, m->dim, "%s.%u.attention.to_q.weight", list, i);
 	weights_matrix(w, &a->k.weight, kv, m->dim, "%s.%u.attention.to_k.weight", list, i);
 	weights_matrix(w, &a->v.weight, kv, m->dim, "%s.%u.attention.to_v.weight", list, i);
-	weights_matrix(w, &a->out.weight, m->dim, m->dim, "%s.%u.attention.to_out.0.weight", list, i);
+	weights_matrix(w, &a->out.weight, m->dim, m->dim, "%s.%u.attention.to_out.0.weight", list,
+		       i);
 	weights_vector(w, &a->norm_q, m->head_dim, "%s.%u.attention.norm_q.weight", list, i);
 	weights_vector(w, &a->norm_k, m->head_dim, "%s.%u.attention.norm_k.weight", list, i);
 }
@@ -191,16 +200,20 @@ static void bind_block(const struct zimage *m, struct weights *w, struct block *
 		       const char *list, unsigned i, bool modulated)
 {
 	bind_attention(m, w, &b->attention, list, i);
-	weights_matrix(w, &b->ffn.gate.weight, m->ffn, m->dim, "%s.%u.feed_forward.w1.weight", list, i);
-	weights_matrix(w, &b->ffn.up.weight, m->ffn, m->dim, "%s.%u.feed_forward.w3.weight", list, i);
-	weights_matrix(w, &b->ffn.down.weight, m->dim, m->ffn, "%s.%u.feed_forward.w2.weight", list, i);
+	weights_matrix(w, &b->ffn.gate.weight, m->ffn, m->dim, "%s.%u.feed_forward.w1.weight", list,
+		       i);
+	weights_matrix(w, &b->ffn.up.weight, m->ffn, m->dim, "%s.%u.feed_forward.w3.weight", list,
+		       i);
+	weights_matrix(w, &b->ffn.down.weight, m->dim, m->ffn, "%s.%u.feed_forward.w2.weight", list,
+		       i);
 	weights_vector(w, &b->attention_norm1, m->dim, "%s.%u.attention_norm1.weight", list, i);
 	weights_vector(w, &b->attention_norm2, m->dim, "%s.%u.attention_norm2.weight", list, i);
 	weights_vector(w, &b->ffn_norm1, m->dim, "%s.%u.ffn_norm1.weight", list, i);
 	weights_vector(w, &b->ffn_norm2, m->dim, "%s.%u.ffn_norm2.weight", list, i);
 	if (!modulated)
 		return;
-	weights_matrix(w, &b->adaln.weight, 4 * m->dim, m->modulation, "%s.%u.adaLN_modulation.0.weight", list, i);
+	weights_matrix(w, &b->adaln.weight, 4 * m->dim, m->modulation,
+		       "%s.%u.adaLN_modulation.0.weight", list, i);
 	weights_vector(w, &b->adaln.bias, 4 * m->dim, "%s.%u.adaLN_modulation.0.bias", list, i);
 }
 
@@ -219,7 +232,8 @@ void zimage_bind(void *self, struct weights *w)
 	weights_bind(w, &m->x_pad_token, 2, token, "x_pad_token");
 	weights_bind(w, &m->cap_pad_token, 2, token, "cap_pad_token");
 	bind_linear(w, &m->final_linear, m->patch_features, m->dim, "all_final_layer.2-1.linear");
-	bind_linear(w, &m->final_adaln, m->dim, m->modulation, "all_final_layer.2-1.adaLN_modulation.1");
+	bind_linear(w, &m->final_adaln, m->dim, m->modulation,
+		    "all_final_layer.2-1.adaLN_modulation.1");
 	for (i = 0; i < m->n_refiner_layers; i++) {
 		bind_block(m, w, &m->noise_refiner[i], "noise_refiner", i, true);
 		bind_block(m, w, &m->context_refiner[i], "context_refiner", i, false);

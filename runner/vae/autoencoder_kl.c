@@ -56,15 +56,18 @@ struct autoencoder_kl {
 static const struct field config_fields[] = {
 	FIELD(struct autoencoder_kl, latent_channels, U32, .required = true, .min = 1, .max = 1024),
 	FIELD(struct autoencoder_kl, out_channels, U32, .min = 1, .max = 1024),
-	FIELD(struct autoencoder_kl, layers_per_block, U32, .required = true, .min = 1, .max = MAX_RESNETS - 1),
+	FIELD(struct autoencoder_kl, layers_per_block, U32, .required = true, .min = 1,
+	      .max = MAX_RESNETS - 1),
 	FIELD_AS(struct autoencoder_kl, groups, "norm_num_groups", U32, .min = 1, .max = 4096),
-	FIELD(struct autoencoder_kl, scaling_factor, F64, .required = true, .min = 1e-6, .max = 1e6),
+	FIELD(struct autoencoder_kl, scaling_factor, F64, .required = true, .min = 1e-6,
+	      .max = 1e6),
 	FIELD(struct autoencoder_kl, shift_factor, F64, .min = -1e6, .max = 1e6),
 	FIELD(struct autoencoder_kl, use_quant_conv, BOOL),
 	FIELD(struct autoencoder_kl, use_post_quant_conv, BOOL),
 	FIELD_AS(struct autoencoder_kl, mid_attention, "mid_block_add_attention", BOOL),
 	FIELD(struct autoencoder_kl, act_fn, STR, .max = 64),
-	FIELD_AS(struct autoencoder_kl, channels_json, "block_out_channels", JSON, .required = true),
+	FIELD_AS(struct autoencoder_kl, channels_json, "block_out_channels", JSON,
+		 .required = true),
 	FIELD_AS(struct autoencoder_kl, up_types_json, "up_block_types", JSON),
 	FIELD_AS(struct autoencoder_kl, mean_json, "latents_mean", JSON),
 	FIELD_AS(struct autoencoder_kl, std_json, "latents_std", JSON),
@@ -76,14 +79,16 @@ static int read_channels(struct autoencoder_kl *m, struct err *err)
 	unsigned i;
 
 	if (json_array_size(m->channels_json) != N_BLOCKS)
-		return err_set(err, -EINVAL, "block_out_channels must be a list of %d numbers", N_BLOCKS);
+		return err_set(err, -EINVAL, "block_out_channels must be a list of %d numbers",
+			       N_BLOCKS);
 	for (i = 0; i < N_BLOCKS; i++) {
 		json_int_t v = json_integer_value(json_array_get(m->channels_json, i));
 
 		if (v < 1 || v > 1 << 14)
 			return err_set(err, -EINVAL, "block_out_channels[%u] is out of range", i);
 		if (v % m->groups)
-			return err_set(err, -EINVAL, "block_out_channels[%u] = %lld cannot be divided into "
+			return err_set(err, -EINVAL,
+				       "block_out_channels[%u] = %lld cannot be divided into "
 				       "norm_num_groups %u", i, (long long)v, m->groups);
 		m->channels[i] = (uint32_t)v;
 	}
@@ -116,7 +121,8 @@ static int check(const struct autoencoder_kl *m, struct err *err)
 	if (json_is_array(m->mean_json) || json_is_array(m->std_json))
 		return err_set(err, -EINVAL, "latents_mean and latents_std are not supported");
 	if (m->mid_attention && m->channels[N_BLOCKS - 1] % 4)
-		return err_set(err, -EINVAL, "block_out_channels[%d] must be a multiple of 4", N_BLOCKS - 1);
+		return err_set(err, -EINVAL, "block_out_channels[%d] must be a multiple of 4",
+			       N_BLOCKS - 1);
 	return check_block_types(m->up_types_json, err);
 }
 
@@ -160,13 +166,15 @@ static void bind_norm(struct weights *w, struct norm *n, uint32_t channels, cons
 	weights_vector(w, &n->bias, channels, "%s.bias", name);
 }
 
-static void bind_conv(struct weights *w, struct linear *l, uint32_t out, uint32_t in, const char *name)
+static void bind_conv(struct weights *w, struct linear *l, uint32_t out, uint32_t in,
+		      const char *name)
 {
 	weights_conv3x3(w, &l->weight, out, in, "%s.weight", name);
 	weights_vector(w, &l->bias, out, "%s.bias", name);
 }
 
-static void bind_linear(struct weights *w, struct linear *l, uint32_t out, uint32_t in, const char *name)
+static void bind_linear(struct weights *w, struct linear *l, uint32_t out, uint32_t in,
+			const char *name)
 {
 	weights_matrix(w, &l->weight, out, in, "%s.weight", name);
 	weights_vector(w, &l->bias, out, "%s.bias", name);
@@ -179,7 +187,8 @@ static const char *part_of(const char *block, const char *part, char ret[128])
 	return ret;
 }
 
-static void bind_resnet(struct weights *w, struct resnet *r, uint32_t in, uint32_t out, const char *block)
+static void bind_resnet(struct weights *w, struct resnet *r, uint32_t in, uint32_t out,
+			const char *block)
 {
 	char name[128];
 
@@ -253,7 +262,8 @@ struct size {
 	uint32_t h, w;
 };
 
-static T group_norm(struct graph *g, const struct autoencoder_kl *m, const struct norm *n, T x, bool silu)
+static T group_norm(struct graph *g, const struct autoencoder_kl *m, const struct norm *n, T x,
+		    bool silu)
 {
 	return op_group_norm(g, x, m->groups, &n->weight, &n->bias, norm_eps, silu);
 }
@@ -264,8 +274,8 @@ static T conv(struct graph *g, const struct linear *l, T x, struct size s)
 }
 
 /* x + conv(silu(norm(conv(silu(norm(x)))))), the x through a 1x1 when channels change */
-static T resnet_forward(struct graph *g, const struct autoencoder_kl *m, const struct resnet *r, T x,
-			struct size s)
+static T resnet_forward(struct graph *g, const struct autoencoder_kl *m, const struct resnet *r,
+			T x, struct size s)
 {
 	T h = conv(g, &r->conv1, group_norm(g, m, &r->norm1, x, true), s);
 
@@ -281,12 +291,13 @@ static T mid_attention(struct graph *g, const struct autoencoder_kl *m, T x)
 	const struct mid_block *b = &m->mid;
 	T h = group_norm(g, m, &b->norm, x, false);
 
-	h = op_attention(g, nn_linear(g, &b->q, h), nn_linear(g, &b->k, h), nn_linear(g, &b->v, h), 1, 1, false);
+	h = op_attention(g, nn_linear(g, &b->q, h), nn_linear(g, &b->k, h), nn_linear(g, &b->v, h),
+			 1, 1, false);
 	return op_add(g, x, nn_linear(g, &b->out, h));
 }
 
-static T up_block_forward(struct graph *g, const struct autoencoder_kl *m, const struct up_block *b, T x,
-			  struct size *s)
+static T up_block_forward(struct graph *g, const struct autoencoder_kl *m, const struct up_block *b,
+			  T x, struct size *s)
 {
 	uint32_t j;
 
@@ -299,7 +310,8 @@ static T up_block_forward(struct graph *g, const struct autoencoder_kl *m, const
 	return x;
 }
 
-static T autoencoder_kl_build_decode(const void *self, struct graph *g, uint32_t h, uint32_t w, T *ret_latent)
+static T autoencoder_kl_build_decode(const void *self, struct graph *g, uint32_t h, uint32_t w,
+				     T *ret_latent)
 {
 	const struct autoencoder_kl *m = self;
 	struct size s = { h, w };
@@ -313,7 +325,8 @@ static T autoencoder_kl_build_decode(const void *self, struct graph *g, uint32_t
 		x = mid_attention(g, m, x);
 	x = graph_tap(g, resnet_forward(g, m, &m->mid.resnets[1], x, s), "decoder.mid_block");
 	for (i = 0; i < N_BLOCKS; i++)
-		x = graph_tap(g, up_block_forward(g, m, &m->up[i], x, &s), "decoder.up_blocks.%u", i);
+		x = graph_tap(g, up_block_forward(g, m, &m->up[i], x, &s), "decoder.up_blocks.%u",
+			      i);
 	return conv(g, &m->conv_out, group_norm(g, m, &m->norm_out, x, true), s);
 }
 
@@ -329,8 +342,8 @@ static int autoencoder_kl_feed(const void *self, struct graph *g, T input, const
 		return -ENOMEM;
 	for (c = 0; c < m->latent_channels; c++)
 		for (i = 0; i < n; i++)
-			x[i * m->latent_channels + c] = latent[c * n + i] / (float)m->scaling_factor +
-				(float)m->shift_factor;
+			x[i * m->latent_channels + c] =
+				latent[c * n + i] / (float)m->scaling_factor + (float)m->shift_factor;
 	graph_write(g, input, x);
 	free(x);
 	return 0;

@@ -49,8 +49,8 @@ static void blend_down(const struct pixels *above, struct pixels *p, uint32_t bl
 
 	for (y = 0; y < extent; y++)
 		for (x = 0; x < p->w; x++)
-			mix(p->data + at(p, y, x), above->data + at(above, above->h - extent + y, x),
-			    (float)y / (float)extent);
+			mix(p->data + at(p, y, x), above->data + at(above, above->h - extent + y,
+								    x), (float)y / (float)extent);
 }
 
 static void blend_right(const struct pixels *left, struct pixels *p, uint32_t blend)
@@ -70,9 +70,10 @@ static void keep(const struct tiling *t, const struct tile *tile, const struct p
 	uint32_t h = min_u32(p->h, kept), w = min_u32(p->w, kept);
 
 	for (y = 0; y < h; y++) {
-		size_t to = ((size_t)(tile->y * VAE_SCALE + y) * t->w * VAE_SCALE + tile->x * VAE_SCALE) * RGB;
+		size_t row = (size_t)(tile->y * VAE_SCALE + y) * t->w * VAE_SCALE;
 
-		memcpy(t->out + to, p->data + at(p, y, 0), w * RGB * sizeof *t->out);
+		memcpy(t->out + (row + tile->x * VAE_SCALE) * RGB, p->data + at(p, y, 0),
+		       w * RGB * sizeof *t->out);
 	}
 }
 

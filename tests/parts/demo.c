@@ -29,7 +29,8 @@ static void check_picture(struct pipeline *p, const json_t *row)
 	};
 	const char *png = json_string_value(json_object_get(row, "png"));
 
-	snprintf(tensors, sizeof tensors, "demo/%s", json_string_value(json_object_get(row, "tensors")));
+	snprintf(tensors, sizeof tensors, "demo/%s",
+		 json_string_value(json_object_get(row, "tensors")));
 	snprintf(pictures, sizeof pictures, "demo/%.*s", (int)(strlen(png) - strlen(".png")), png);
 	recorded_check(p, &rec);
 }

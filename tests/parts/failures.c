@@ -24,8 +24,8 @@ static const struct pipeline_request request = {
 	.prompt = "cat", .width = 64, .height = 64, .steps = 2, .seed = 42, .cfg_truncation = 1,
 };
 
-static int draw(struct fixture *f, const struct pipeline_request *r, const struct pipeline_hooks *hooks,
-		struct buf *png, struct err *err)
+static int draw(struct fixture *f, const struct pipeline_request *r,
+		const struct pipeline_hooks *hooks, struct buf *png, struct err *err)
 {
 	*png = (struct buf)BUF_INIT(1 << 20);
 	*err = (struct err){ 0 };
@@ -114,7 +114,8 @@ static char *damaged_model(const char *component, const char *file, const char *
 	FILE *out;
 	size_t i;
 
-	snprintf(command, sizeof command, "cp -r '%s'/. '%s'", golden_path("models/zimage-a"), folder);
+	snprintf(command, sizeof command, "cp -r '%s'/. '%s'", golden_path("models/zimage-a"),
+		 folder);
 	assert_int_equal(system(command), 0);
 	snprintf(path, sizeof path, "%s/%s/%s", folder, component, file);
 	golden_map(path, &st);
@@ -133,10 +134,12 @@ static char *damaged_model(const char *component, const char *file, const char *
 static void test_nan_weights(void **unused)
 {
 	static const struct { const char *component, *file, *tensor, *says; } cases[] = {
-		{ "text_encoder", "model.safetensors", "model.layers.0.input_layernorm.weight", "text encoder" },
-		{ "transformer", "diffusion_pytorch_model.safetensors", "layers.0.ffn_norm1.weight", "transformer" },
-		{ "vae", "diffusion_pytorch_model.safetensors", "decoder.conv_out.bias", "decoder" },
-	};
+		{ "text_encoder", "model.safetensors", "model.layers.0.input_layernorm.weight",
+		 "text encoder" },
+		{ "transformer", "diffusion_pytorch_model.safetensors", "layers.0.ffn_norm1.weight",
+		 "transformer" },
+		{ "vae", "diffusion_pytorch_model.safetensors", "decoder.conv_out.bias",
+		 "decoder" }, };
 	size_t i;
 
 	(void)unused;

@@ -39,8 +39,8 @@ void fixture_import(struct fixture *f, const char *model_folder)
 
 	*f = (struct fixture){ .folder = temp_create() };
 	request.root = f->folder;
-	if (import_run(&request, &hooks, &result, &err) < 0 || name_parse("test", &name, &err) < 0 ||
-	    store_open(f->folder, &f->store, &err) < 0 ||
+	if (import_run(&request, &hooks, &result, &err) < 0 ||
+	    name_parse("test", &name, &err) < 0 || store_open(f->folder, &f->store, &err) < 0 ||
 	    store_read(f->store, &name, &f->manifest, &err) < 0)
 		fail_msg("%s: %s", model_folder, err.text);
 }

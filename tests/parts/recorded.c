@@ -62,7 +62,8 @@ static void compare_entry(struct run *r, const struct st_tensor *t, const char *
 		fail_msg("%s: %s was never tapped", r->rec->name, tap_name);
 	/* Rows beyond a tap's own are padding of the batch. */
 	if (tap->n > part)
-		fail_msg("%s: %s has %zu values, recorded %zu", r->rec->name, tap_name, tap->n, part);
+		fail_msg("%s: %s has %zu values, recorded %zu", r->rec->name, tap_name, tap->n,
+			 part);
 	compare(r, t->name, tap->data, want + entry * part, tap->n, tolerance);
 }
 
@@ -119,7 +120,8 @@ static void compare_velocity(struct run *r, const struct st_tensor *t, double to
 
 		if (r->n_images > 1 && entry != r->image)
 			continue;
-		snprintf(name, sizeof name, "%svelocity.%s", r->n_images > 1 ? "" : prefixes[entry], step);
+		snprintf(name, sizeof name, "%svelocity.%s", r->n_images > 1 ? "" : prefixes[entry],
+			 step);
 		tap = taps_find(&r->taps, name);
 		if (!tap || tap->n != part)
 			fail_msg("%s: %s was not tapped or has another size", r->rec->name, name);

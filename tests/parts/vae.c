@@ -81,7 +81,8 @@ static void check_recording(struct pipeline *p, const char *file)
 	pixels = calloc(mean->shape[2] * mean->shape[3], 64 * 3 * sizeof *pixels);
 	assert_non_null(pixels);
 	p->shop.hooks = &hooks;
-	if (decode_latent(p, latent, (uint32_t)mean->shape[2], (uint32_t)mean->shape[3], pixels, &err) < 0)
+	if (decode_latent(p, latent, (uint32_t)mean->shape[2], (uint32_t)mean->shape[3], pixels,
+			  &err) < 0)
 		fail_msg("%s: %s", file, err.text);
 	p->shop.hooks = NULL;
 	for (i = 0; i < st.n_tensors; i++)
@@ -127,11 +128,12 @@ static void check_first_tile(struct pipeline *p, const float *latent, const floa
 	assert_non_null(corner);
 	for (c = 0; c < CHANNELS; c++)
 		for (y = 0; y < SIDE; y++)
-			memcpy(corner + (c * SIDE + y) * SIDE, latent + (c * H + y) * W, SIDE * sizeof *corner);
+			memcpy(corner + (c * SIDE + y) * SIDE, latent + (c * H + y) * W,
+			       SIDE * sizeof *corner);
 	alone = decode(p, corner, SIDE, SIDE);
 	for (y = 0; y < OWN; y++)
-		assert_true(max_difference(tiled + (size_t)y * W * PX * RGB, alone + (size_t)y * SIDE * PX * RGB,
-					   OWN * RGB) <= 1e-6);
+		assert_true(max_difference(tiled + (size_t)y * W * PX * RGB,
+					   alone + (size_t)y * SIDE * PX * RGB, OWN * RGB) <= 1e-6);
 	free(corner);
 	free(alone);
 }

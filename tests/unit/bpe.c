@@ -42,7 +42,8 @@ static struct bpe *open_files(const char *model)
 	int i;
 
 	for (i = 0; i < 3; i++)
-		text[i] = golden_text(golden_path("models/%s/tokenizer/%s", model, names[i]), &len[i]);
+		text[i] = golden_text(golden_path("models/%s/tokenizer/%s", model, names[i]),
+				      &len[i]);
 	if (bpe_create(NULL, 0, text[0], len[0], text[1], len[1], text[2], len[2], &b, &err) < 0)
 		fail_msg("%s: %s", model, err.text);
 	for (i = 0; i < 3; i++)
@@ -72,7 +73,8 @@ static void check_line(const struct bpe *b, const json_t *line)
 	char *chat;
 
 	if (text) {
-		check_ids(b, json_string_value(text), json_string_length(text), json_object_get(line, "ids"));
+		check_ids(b, json_string_value(text), json_string_length(text),
+			  json_object_get(line, "ids"));
 		return;
 	}
 	if (!json_is_true(json_object_get(line, "thinking")))
@@ -135,7 +137,8 @@ static struct bpe *open_bytes(const char *merges)
 		   "\"normalizer\":{\"type\":\"NFC\"},\"added_tokens\":["
 		   "{\"id\":300,\"content\":\"<x>\"},{\"id\":301,\"content\":\"<x>y\"}],"
 		   "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\","
-		   "\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"[a-z]+|\\\\s+\"}}]}}", merges);
+		   "\"behavior\":\"Isolated\",\"pattern\":{\"Regex\":\"[a-z]+|\\\\s+\"}}]}}",
+			   merges);
 	if (bpe_create(json.data, json.len, NULL, 0, NULL, 0, NULL, 0, &b, &err) < 0)
 		fail_msg("%s", err.text);
 	buf_finish(&json);
@@ -182,8 +185,8 @@ static double seconds(void)
 static void test_hostile_megabytes(void **unused)
 {
 	static const char *const units[] = {
-		"a", " ", "\n", " \n", "!", "7", "<", "ab", "'s", "\xcc\x81\xcc\xa3", "\xea\xb0\x80",
-		"\xf0\x9f\x98\x80",
+		"a", " ", "\n", " \n", "!", "7", "<", "ab", "'s", "\xcc\x81\xcc\xa3",
+			"\xea\xb0\x80", "\xf0\x9f\x98\x80",
 	};
 	struct bpe *b = open_json("zimage-a");
 	size_t i, len = 1 << 20;
@@ -232,7 +235,8 @@ static void test_refused_files(void **unused)
 		{ "[]", -EINVAL, "model type" },
 		{ "{\"model\":{\"type\":\"Unigram\"}}", -EINVAL, "Unigram" },
 		{ "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1}}}", -EINVAL, "'a'" },
-		{ "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":1},\"merges\":[\"a b\"]}}", -EINVAL, "a b" },
+		{ "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":1},\"merges\":[\"a b\"]}}",
+		 -EINVAL, "a b" },
 		{ "{\"model\":{\"vocab\":{\"a\":1},\"merges\":[]},\"normalizer\":{\"type\":\"NFKC\"}}",
 		  -EINVAL, "NFKC" },
 		{ "{\"model\":{\"vocab\":{\"a\":1},\"merges\":[]}}", -EINVAL, "pre_tokenizer" },
@@ -248,7 +252,8 @@ static void test_refused_files(void **unused)
 	for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		struct bpe *b = NULL;
 		struct err err;
-		int r = bpe_create(cases[i].json, strlen(cases[i].json), NULL, 0, NULL, 0, NULL, 0, &b, &err);
+		int r = bpe_create(cases[i].json, strlen(cases[i].json), NULL, 0, NULL, 0, NULL, 0,
+				   &b, &err);
 
 		if (r != cases[i].code || !strstr(err.text, cases[i].says))
 			fail_msg("case %zu: %d, %s", i, r, r < 0 ? err.text : "accepted");

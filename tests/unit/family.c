@@ -16,8 +16,8 @@
 #include "tests/golden.h"
 
 static const char *const files[] = {
-	"model_index.json", "transformer/config.json", "text_encoder/config.json", "vae/config.json",
-	"scheduler/scheduler_config.json",
+	"model_index.json", "transformer/config.json", "text_encoder/config.json",
+		"vae/config.json", "scheduler/scheduler_config.json",
 };
 enum { N_FILES = sizeof files / sizeof files[0] };
 
@@ -172,7 +172,8 @@ static void test_bad_configs(void **unused)
 		json_object_set_new(m.json[cases[i].file], cases[i].key,
 				    json_loads(cases[i].value, JSON_DECODE_ANY, NULL));
 		r = check_model(&m, &err);
-		if (r != -EINVAL || !strstr(err.text, cases[i].says) || !strstr(err.text, files[cases[i].file]))
+		if (r != -EINVAL || !strstr(err.text, cases[i].says) ||
+		    !strstr(err.text, files[cases[i].file]))
 			fail_msg("%s %s: %d %s", cases[i].key, cases[i].value, r, err.text);
 	}
 }
@@ -204,7 +205,8 @@ static void test_bad_tensors(void **unused)
 /* What the encoder of the VAE and the last text layer hold is known and unused; this is not. */
 static void test_tensor_of_no_part(void **unused)
 {
-	struct st_tensor extra = { .name = (char *)"layers.0.lora", .dtype = DTYPE_F32, .rank = 1, .shape = { 4 } };
+	struct st_tensor extra = { .name = (char *)"layers.0.lora", .dtype = DTYPE_F32, .rank = 1,
+				  .shape = { 4 } };
 	struct model m;
 	struct err err = { 0 };
 
@@ -224,7 +226,8 @@ static void test_many_problems_are_counted(void **unused)
 	open_model(&m, "zimage-a", NULL);
 	json_object_set_new(m.json[1], "n_layers", json_integer(200));
 	assert_int_equal(check_model(&m, &err), -EINVAL);
-	assert_non_null(strstr(err.text, "transformer/layers.2.attention.to_q.weight is missing; "));
+	assert_non_null(strstr(err.text,
+			       "transformer/layers.2.attention.to_q.weight is missing; "));
 	/* 198 blocks of 15 tensors. */
 	assert_non_null(strstr(err.text, " more"));
 	assert_true(strlen(err.text) < sizeof err.text - 1);

@@ -19,7 +19,8 @@ static void check_schedule(const json_t *row)
 {
 	const json_t *want = json_object_get(row, "sigmas");
 	uint32_t i, steps = (uint32_t)json_integer_value(json_object_get(row, "steps"));
-	json_t *config = json_pack("{s:f}", "shift", json_number_value(json_object_get(row, "shift")));
+	json_t *config = json_pack("{s:f}", "shift",
+				   json_number_value(json_object_get(row, "shift")));
 	float sigmas[MAX_STEPS + 1];
 	struct err err;
 	void *sampler;
@@ -33,7 +34,8 @@ static void check_schedule(const json_t *row)
 
 		/* To the bit: the transformer multiplies what follows from a sigma by 1000. */
 		if (sigmas[i] != (float)w)
-			fail_msg("steps %u: sigma %u is %.9g, not %.9g", steps, i, (double)sigmas[i], w);
+			fail_msg("steps %u: sigma %u is %.9g, not %.9g", steps, i,
+				 (double)sigmas[i], w);
 	}
 	flow_match.free(sampler);
 	json_decref(config);

@@ -75,7 +75,8 @@ static void test_recorded_draws(void **unused)
 			continue;
 		if (sscanf(name, "seed%llu.n%zu%n", &seed, &count, &used) == 2)
 			check_single(name, seed, count, name + used, want, n);
-		else if (sscanf(name, "seed%llu.then.%zu.%zu.second%n", &seed, &count, &second, &used) == 3 && used)
+		else if (sscanf(name, "seed%llu.then.%zu.%zu.second%n", &seed, &count, &second,
+				&used) == 3 && used)
 			check_second(name, seed, count, want, n);
 		else if (sscanf(name, "seed%llu.then.%zu.%zu", &seed, &count, &second) == 3)
 			check_single(name, seed, count, "", want, n);
@@ -97,7 +98,7 @@ static void test_sums_of_long_draws(void **unused)
 	json_object_foreach(sums, name, want) {
 		unsigned long long seed;
 		struct noise state;
-		double sum = 0, squares = 0;
+		double sum = 0, squares = 0, want_sum, want_squares;
 		size_t i, n;
 		float *x;
 
@@ -110,8 +111,10 @@ static void test_sums_of_long_draws(void **unused)
 			squares += (double)x[i] * x[i];
 		}
 		free(x);
-		assert_true(fabs(sum - json_number_value(json_object_get(want, "sum"))) < 1e-7 * (double)n + 1e-4);
-		assert_true(fabs(squares / json_number_value(json_object_get(want, "sum_sq")) - 1) < 1e-6);
+		want_sum = json_number_value(json_object_get(want, "sum"));
+		want_squares = json_number_value(json_object_get(want, "sum_sq"));
+		assert_true(fabs(sum - want_sum) < 1e-7 * (double)n + 1e-4);
+		assert_true(fabs(squares / want_squares - 1) < 1e-6);
 	}
 	json_decref(sums);
 }

@@ -33,7 +33,8 @@ static void die_reading(int log)
 		_exit(2);
 	good = mmap(NULL, BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	cut = mmap(NULL, BYTES, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (good == MAP_FAILED || cut == MAP_FAILED || !sigbus_watch(cut, BYTES, "sha256:forgotten"))
+	if (good == MAP_FAILED || cut == MAP_FAILED ||
+	    !sigbus_watch(cut, BYTES, "sha256:forgotten"))
 		_exit(2);
 	sigbus_forget(cut);
 	if (!sigbus_watch(good, BYTES, "sha256:good") || !sigbus_watch(cut, BYTES, "sha256:cut"))
@@ -70,7 +71,8 @@ static void test_names_the_blob(void **unused)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status));
 	assert_int_equal(WTERMSIG(status), SIGBUS);
-	assert_string_equal(text, "blob sha256:cut was truncated or is unreadable while the model was loaded\n");
+	assert_string_equal(text, "blob sha256:cut was truncated or is unreadable "
+			    "while the model was loaded\n");
 }
 
 int main(void)

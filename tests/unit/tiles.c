@@ -18,7 +18,9 @@ enum { MAX_TILES = 64, RGB = 3 };
 /* A decoder whose result depends on the tile, so that blending shows. */
 static float value(const struct tile *t, uint32_t y, uint32_t x, int c)
 {
-	return sinf((float)(t->y * 13 + t->x * 7 + (uint32_t)c)) + (float)y * 0.01f - (float)x * 0.003f;
+	float tile = sinf((float)(t->y * 13 + t->x * 7 + (uint32_t)c));
+
+	return tile + (float)y * 0.01f - (float)x * 0.003f;
 }
 
 struct decoder {
@@ -66,7 +68,8 @@ static void blend_rows(struct grid *g, unsigned above, unsigned i, uint32_t exte
 	for (y = 0; y < e; y++)
 		for (x = 0; x < g->tile[i].w * VAE_SCALE; x++)
 			for (c = 0; c < RGB; c++) {
-				float a = pixel(g, above, g->tile[above].h * VAE_SCALE - e + y, x)[c];
+				float a = pixel(g, above, g->tile[above].h * VAE_SCALE - e + y,
+						x)[c];
 				float *b = &pixel(g, i, y, x)[c];
 
 				*b = a * (1 - (float)y / (float)e) + *b * ((float)y / (float)e);
@@ -96,8 +99,10 @@ static void make_tiles(struct grid *g, uint32_t side, uint32_t h, uint32_t w)
 
 	for (y = 0; y < h; y += stride, g->rows++)
 		for (x = 0, g->cols = 0; x < w; x += stride, g->cols++, i++) {
-			g->tile[i] = (struct tile){ y, x, min_u32(side, h - y), min_u32(side, w - x) };
-			g->pixels[i] = calloc((size_t)g->tile[i].h * g->tile[i].w, VAE_SCALE * VAE_SCALE * RGB * sizeof(float));
+			g->tile[i] = (struct tile){ y, x, min_u32(side, h - y),
+						   min_u32(side, w - x) };
+			g->pixels[i] = calloc((size_t)g->tile[i].h * g->tile[i].w,
+					      VAE_SCALE * VAE_SCALE * RGB * sizeof(float));
 			assert_non_null(g->pixels[i]);
 			decode(&d, &g->tile[i], g->pixels[i], NULL);
 		}
@@ -129,8 +134,8 @@ static void test_against_reference(void **unused)
 {
 	/* One row, one column, ends that are thinner than the overlap, whole strides. */
 	static const struct { uint32_t side, h, w; } cases[] = {
-		{ 8, 12, 20 }, { 8, 9, 8 }, { 8, 3, 30 }, { 8, 18, 6 }, { 16, 24, 25 }, { 4, 7, 10 },
-	};
+		{ 8, 12, 20 }, { 8, 9, 8 }, { 8, 3, 30 }, { 8, 18, 6 }, { 16, 24, 25 },
+			{ 4, 7, 10 }, };
 	size_t i;
 
 	(void)unused;
