@@ -226,7 +226,8 @@ static bool same_origin(const char *origin, const char *host)
 
 static void add_preflight(const struct access *a, struct http_request *q, const char *origin)
 {
-	http_add_header(q, "Access-Control-Allow-Methods", "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS");
+	http_add_header(q, "Access-Control-Allow-Methods",
+			"GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS");
 	http_add_header(q, "Access-Control-Allow-Headers", preflight_headers);
 	http_add_header(q, "Access-Control-Max-Age", "43200");
 	http_add_header(q, "Access-Control-Allow-Origin", a->all ? "*" : origin);

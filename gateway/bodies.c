@@ -184,9 +184,11 @@ static int read_licenses(const json_t *value, json_t **ret, struct err *err)
 	}
 	json_array_foreach(value, i, each)
 		if (!json_is_string(each))
-			return err_set(err, -EINVAL, "member 'license' holds something that is no string");
+			return err_set(err, -EINVAL,
+				       "member 'license' holds something that is no string");
 	if (!json_is_array(value))
-		return err_set(err, -EINVAL, "member 'license' must be a string or an array of strings");
+		return err_set(err, -EINVAL,
+			       "member 'license' must be a string or an array of strings");
 	*ret = json_incref((json_t *)(uintptr_t)value);
 	return 0;
 }

@@ -40,8 +40,8 @@ static void on_exited(void *owner, int wait_status)
 	if (wait_status == 0 && q->out.data && !buf_failed(&q->out)) {
 		q->done(q->ctx, q->out.data, NULL);
 	} else {
-		err_set(&err, -ENODEV, "%s", last_words_any(&q->words) ? last_words_text(&q->words) :
-			"the runner could not list the devices");
+		err_set(&err, -ENODEV, "the runner could not list the devices%s%s",
+			last_words_any(&q->words) ? ": " : "", last_words_text(&q->words));
 		q->done(q->ctx, NULL, &err);
 	}
 	buf_finish(&q->out);

@@ -247,7 +247,8 @@ static bool sane_id(const char *text)
 	size_t len = strlen(text);
 
 	return len && len < HTTP_ID_SIZE &&
-	       strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == len;
+	       strspn(text,
+		      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == len;
 }
 
 static void choose_id(struct http_request *q)
@@ -303,7 +304,8 @@ static int on_head(http_parser *p)
 	if (c->body_mode == HTTP_BODY_KEEP && announces_too_much(p))
 		return head_error(c, -EMSGSIZE, "http: request body too large");
 	if (expects_continue(c))
-		evbuffer_add_printf(bufferevent_get_output(c->bev), "HTTP/1.1 100 Continue\r\n\r\n");
+		evbuffer_add_printf(bufferevent_get_output(c->bev),
+				    "HTTP/1.1 100 Continue\r\n\r\n");
 	return 0;
 }
 

@@ -42,7 +42,8 @@ int imports_create(struct gateway *gw, struct imports **ret, struct err *err)
 static void import_free(struct import *i)
 {
 	struct msg_import *o = &i->order;
-	char *const texts[] = { o->directory, o->from, o->quantize, o->system, o->template, o->requires };
+	char *const texts[] = { o->directory, o->from, o->quantize, o->system, o->template,
+			       o->requires };
 
 	for (size_t n = 0; n < sizeof(texts) / sizeof(texts[0]); n++)
 		free(texts[n]);
@@ -193,14 +194,15 @@ int import_start(struct imports *all, const struct model_name *name, const char 
 
 	name_short(name, text);
 	if (is_being_created(all, name))
-		return err_set(err, -EBUSY, "model '%.400s' is being created by another request", text);
+		return err_set(err, -EBUSY, "model '%.400s' is being created by another request",
+			       text);
 	i = import_create(all, name, directory, b);
 	if (!i)
 		return err_set(err, -ENOMEM, "out of memory");
 	i->handler = handler;
 	i->owner = owner;
-	r = runner_spawn(all->gw->runners, RUNNER_IMPORT, i->short_name, INT64_MAX, &runner_handler, i,
-			 &i->runner, err);
+	r = runner_spawn(all->gw->runners, RUNNER_IMPORT, i->short_name, INT64_MAX, &runner_handler,
+			 i, &i->runner, err);
 	if (r < 0) {
 		import_free(i);
 		/* A missing binary is not a missing model. */

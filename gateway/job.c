@@ -44,7 +44,8 @@ int job_find_model(struct job *job, struct store *store, const char *model, stru
 int job_check(const struct job *job, struct err *err)
 {
 	if (!job->draws)
-		return err_set(err, -EINVAL, "\"%s\" does not support image generation", job->model);
+		return err_set(err, -EINVAL, "\"%s\" does not support image generation",
+			       job->model);
 	return picture_check(&job->params, err);
 }
 
@@ -80,7 +81,8 @@ static uint32_t round_side(uint32_t side)
 
 static uint32_t pick_steps(const struct job *job, const struct msg_ready *family)
 {
-	uint32_t steps = pick(job->params.steps, job->defaults, "steps", family->steps, LIMIT_STEPS);
+	uint32_t steps = pick(job->params.steps, job->defaults, "steps", family->steps,
+			      LIMIT_STEPS);
 
 	if (job->params.steps <= 0)
 		steps = (uint32_t)(steps * job->params.effort);
@@ -115,7 +117,9 @@ static double pick_guidance(const struct job *job, const struct msg_ready *famil
 
 	if (job->params.guidance >= 0)
 		return job->params.guidance;
-	return json_is_number(stored) && value >= 0 && value <= LIMIT_GUIDANCE ? value : family->guidance;
+	if (json_is_number(stored) && value >= 0 && value <= LIMIT_GUIDANCE)
+		return value;
+	return family->guidance;
 }
 
 static char *pick_negative(const struct job *job)
@@ -132,7 +136,8 @@ void job_resolve(struct job *job, const struct msg_ready *family, struct msg_gen
 	const struct picture_params *p = &job->params;
 
 	job->width = round_side(pick(p->width, job->defaults, "width", family->width, LIMIT_SIDE));
-	job->height = round_side(pick(p->height, job->defaults, "height", family->height, LIMIT_SIDE));
+	job->height = round_side(pick(p->height, job->defaults, "height", family->height,
+				      LIMIT_SIDE));
 	job->steps = pick_steps(job, family);
 	job->seed = pick_seed(job);
 	*ret = (struct msg_generate){

@@ -137,9 +137,9 @@ static void log_device(const json_t *device, size_t id)
 
 	human_bytes_binary(number_of(device, "memory_total"), total, sizeof(total));
 	human_bytes_binary(number_of(device, "memory_available"), available, sizeof(available));
-	log_info("inference compute id=%zu library=Vulkan name=%s type=%s driver=%s total=%s available=%s",
-		 id, text_of(device, "name"), text_of(device, "type"), text_of(device, "driver"),
-		 total, available);
+	log_info("inference compute id=%zu library=Vulkan name=%s type=%s driver=%s "
+		 "total=%s available=%s", id, text_of(device, "name"), text_of(device, "type"),
+		 text_of(device, "driver"), total, available);
 }
 
 static bool is_gpu(const json_t *device)
@@ -266,13 +266,14 @@ static int create_runners(struct gateway *gw, struct err *err)
 static int create_pool(struct server *server, struct err *err)
 {
 	uint64_t max_loaded = settings_u64("MAX_LOADED_MODELS", 0);
+	bool given = max_loaded && max_loaded < UINT32_MAX;
 	struct pool_limits limits = {
-		.max_loaded = max_loaded && max_loaded < 1000 ? (unsigned)max_loaded : MODELS_PER_GPU,
+		.max_loaded = given ? (unsigned)max_loaded : MODELS_PER_GPU,
 		.max_queue = (size_t)settings_u64("MAX_QUEUE", 512),
 		.keep_alive_ns = settings_duration_ns("KEEP_ALIVE", DEFAULT_KEEP_ALIVE_NS),
 	};
 
-	server->choose_max_loaded = max_loaded == 0;
+	server->choose_max_loaded = !given;
 	return pool_create(&server->gw, &limits, &server->gw.pool, err);
 }
 
@@ -332,7 +333,9 @@ static int serve(struct server *server, struct err *err)
 		return r;
 	if (runners_list_devices(server->gw.runners, on_devices, server, &devices) < 0)
 		log_warn("%s", devices.text);
-	return event_base_dispatch(server->gw.base) < 0 ? err_set(err, -EIO, "the event loop failed") : 0;
+	if (event_base_dispatch(server->gw.base) < 0)
+		return err_set(err, -EIO, "the event loop failed");
+	return 0;
 }
 
 static void print_help(void)
@@ -361,7 +364,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (argc > 1) {
-		fprintf(stderr, "Error: unknown argument \"%s\"; see easel-gateway --help\n", argv[1]);
+		fprintf(stderr, "Error: unknown argument \"%s\"; see easel-gateway --help\n",
+			argv[1]);
 		return 1;
 	}
 	open_standard_streams();

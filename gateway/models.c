@@ -233,6 +233,14 @@ static int add_index(struct store *s, const struct manifest *m, struct model_car
 	return 0;
 }
 
+static json_t *take_array(json_t *value)
+{
+	if (json_is_array(value))
+		return value;
+	json_decref(value);
+	return NULL;
+}
+
 static void take_config(struct config *config, struct model_card *c)
 {
 	c->format = config->model_format;
@@ -240,13 +248,11 @@ static void take_config(struct config *config, struct model_card *c)
 	c->parameter_size = config->model_type;
 	c->quantization = config->file_type;
 	c->requires = config->requires;
-	c->families = json_is_array(config->model_families) ? json_incref(config->model_families) : NULL;
-	c->capabilities = json_is_array(config->capabilities) ? json_incref(config->capabilities) : NULL;
+	c->families = take_array(config->model_families);
+	c->capabilities = take_array(config->capabilities);
 	c->context_length = config->context_length;
 	c->embedding_length = config->embedding_length;
 	c->draws = lists(c->capabilities, "image");
-	json_decref(config->model_families);
-	json_decref(config->capabilities);
 }
 
 int model_card_read(struct store *s, const struct manifest *m, struct model_card *ret,
@@ -292,11 +298,13 @@ json_t *model_details(const struct model_card *c)
 	json_object_set_new(details, "parent_model", json_string(""));
 	json_object_set_new(details, "format", text_or_empty(c->format));
 	json_object_set_new(details, "family", text_or_empty(c->family));
-	json_object_set_new(details, "families", c->families ? json_incref(c->families) : json_null());
+	json_object_set_new(details, "families",
+			    c->families ? json_incref(c->families) : json_null());
 	json_object_set_new(details, "parameter_size", text_or_empty(c->parameter_size));
 	json_object_set_new(details, "quantization_level", text_or_empty(c->quantization));
 	if (c->context_length)
-		json_object_set_new(details, "context_length", json_integer((json_int_t)c->context_length));
+		json_object_set_new(details, "context_length",
+				    json_integer((json_int_t)c->context_length));
 	if (c->embedding_length)
 		json_object_set_new(details, "embedding_length",
 				    json_integer((json_int_t)c->embedding_length));

@@ -143,7 +143,8 @@ static int check_images(const json_t *images, bool *ret_any, struct err *err)
 		size_t len;
 
 		if (!json_is_string(image))
-			return err_set(err, -EINVAL, "member 'images' must be an array of base64 strings");
+			return err_set(err, -EINVAL,
+				       "member 'images' must be an array of base64 strings");
 		if (base64_decode(json_string_value(image), json_string_length(image), &bytes, &len,
 				  err) < 0)
 			return -EINVAL;
@@ -280,9 +281,11 @@ static int check_words(const struct raw_images *raw, struct err *err)
 	const char *format = raw->response_format, *output = raw->output_format;
 
 	if (format && !strcmp(format, "url"))
-		return err_set(err, -EINVAL, "response_format url is not supported yet, use b64_json");
+		return err_set(err, -EINVAL,
+			       "response_format url is not supported yet, use b64_json");
 	if (format && *format && strcmp(format, "b64_json"))
-		return err_set(err, -EINVAL, "response_format must be b64_json, not '%.40s'", format);
+		return err_set(err, -EINVAL,
+			       "response_format must be b64_json, not '%.40s'", format);
 	if (output && *output && strcmp(output, "png"))
 		return err_set(err, -EINVAL, "output_format must be png, not '%.40s'", output);
 	if (raw->n < 1 || raw->n > MAX_COUNT)

@@ -237,7 +237,7 @@ static void on_message(void *owner, const struct msg *m)
 		on_failed(l, &m->failed);
 		break;
 	default:
-		return;                 /* LOADING keeps the silence away; IMAGE announces its bytes */
+		return;                 /* LOADING only ends the silence, IMAGE announces */
 	}
 	pump(pool);
 }
@@ -283,7 +283,8 @@ static json_t *manifest_json(const struct manifest *m)
 	return ret;
 }
 
-static struct loaded *loaded_create(struct pool *pool, struct sched_model *model, const struct job *job)
+static struct loaded *loaded_create(struct pool *pool, struct sched_model *model,
+				    const struct job *job)
 {
 	struct loaded *l = calloc(1, sizeof(*l));
 
@@ -463,29 +464,40 @@ static const char *state_name(const struct sched_model *m)
 
 static int64_t unix_expiry(const struct sched_model *m)
 {
-	int64_t now_ns = time_monotonic_ns(), left = sched_expiry(m, now_ns), unix_ns = time_now_ns();
+	int64_t now_ns = time_monotonic_ns(), unix_ns = time_now_ns();
+	int64_t expiry_ns = sched_expiry(m, now_ns);
 
-	if (left == INT64_MAX || left - now_ns > INT64_MAX - unix_ns)
+	if (expiry_ns == INT64_MAX || expiry_ns - now_ns > INT64_MAX - unix_ns)
 		return INT64_MAX;
-	return unix_ns + (left - now_ns);
+	return unix_ns + (expiry_ns - now_ns);
+}
+
+static uint64_t size_of(const struct loaded *l)
+{
+	return l->is_ready ? l->ready.weights + l->ready.workspace : l->bytes;
+}
+
+/* With all weights in GPU memory the workspace is there too: shown as 100% GPU. */
+static uint64_t vram_of(const struct loaded *l)
+{
+	if (!l->is_ready || !l->ready.vram)
+		return 0;
+	return l->ready.vram >= l->ready.weights ? size_of(l) : l->ready.vram;
 }
 
 static json_t *describe(const struct sched_model *m, const struct loaded *l)
 {
-	uint64_t size = l->is_ready ? l->ready.weights + l->ready.workspace : l->bytes;
-	uint64_t vram = !l->is_ready ? 0 : l->ready.vram >= l->ready.weights && l->ready.vram ? size :
-			l->ready.vram;
 	char expires[TIME_TEXT_SIZE];
 	json_t *entry = json_object();
 
 	time_format(unix_expiry(m), false, expires);
 	json_object_set_new(entry, "name", json_string(m->name));
 	json_object_set_new(entry, "model", json_string(m->name));
-	json_object_set_new(entry, "size", json_integer((json_int_t)size));
+	json_object_set_new(entry, "size", json_integer((json_int_t)size_of(l)));
 	json_object_set_new(entry, "digest", json_string(model_hex(m->key)));
 	json_object_set(entry, "details", l->details);
 	json_object_set_new(entry, "expires_at", json_string(expires));
-	json_object_set_new(entry, "size_vram", json_integer((json_int_t)vram));
+	json_object_set_new(entry, "size_vram", json_integer((json_int_t)vram_of(l)));
 	json_object_set_new(entry, "context_length", json_integer(0));
 	json_object_set_new(entry, "state", json_string(state_name(m)));
 	json_object_set_new(entry, "device", json_string(l->device ? l->device : ""));

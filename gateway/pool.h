@@ -26,7 +26,8 @@ void pool_set_max_loaded(struct pool *pool, unsigned max_loaded);
  */
 int pool_submit(struct pool *pool, struct job *job, const int64_t *keep_alive_ns, struct err *err);
 /* Unloads when idle: by digest of the manifest, by short name, or both; either may be NULL. */
-void pool_unload(struct pool *pool, const char *digest, const char *name, const char *except_digest);
+void pool_unload(struct pool *pool, const char *digest, const char *name,
+		 const char *except_digest);
 /* The "models" array of ps: latest expiry first. Asks nobody, waits for nobody. */
 json_t *pool_list(const struct pool *pool);
 

@@ -196,7 +196,8 @@ pid_t process_pid(const struct process *p)
 void process_status_text(int status, char *ret, size_t size)
 {
 	if (WIFSIGNALED(status))
-		snprintf(ret, size, "signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		snprintf(ret, size, "signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
 	else
 		snprintf(ret, size, "exit status %d", WEXITSTATUS(status));
 }

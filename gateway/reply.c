@@ -83,7 +83,9 @@ void reply_json(struct http_request *q, int status, json_t *value)
 
 static const char *error_type(int status)
 {
-	return status == 400 ? "invalid_request_error" : status == 404 ? "not_found_error" : "api_error";
+	if (status == 400)
+		return "invalid_request_error";
+	return status == 404 ? "not_found_error" : "api_error";
 }
 
 json_t *reply_error_object(const struct http_request *q, const struct err *err)

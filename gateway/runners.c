@@ -113,7 +113,8 @@ int runner_pid(const struct runner *r)
 
 static void restart_silence(struct runner *r)
 {
-	const unsigned waited = PROTO_STARTING | PROTO_STARTED | PROTO_STATE_LOADING | PROTO_IMPORTING;
+	const unsigned waited = PROTO_STARTING | PROTO_STARTED | PROTO_STATE_LOADING |
+				PROTO_IMPORTING;
 
 	if (r->state & waited && (r->limit.tv_sec || r->limit.tv_usec))
 		evtimer_add(r->silence, &r->limit);
@@ -193,7 +194,8 @@ static void on_frame(struct runner *r, const struct frame *f)
 			!r->image_bytes;
 
 	if (!expected)
-		runner_kill(r, "the runner broke the protocol: a picture and its announcement differ");
+		runner_kill(r, "the runner broke the protocol: a picture differs from its "
+			    "announcement");
 	else if (f->kind == FRAME_BINARY)
 		on_binary(r, f);
 	else
@@ -389,7 +391,8 @@ static int check_binary(const char *path, struct err *err)
 
 static int start(struct runner *r, struct err *err)
 {
-	const char *const argv[] = { r->all->path, r->mode == RUNNER_IMPORT ? "--import" : NULL, NULL };
+	const char *const argv[] = { r->all->path, r->mode == RUNNER_IMPORT ? "--import" : NULL,
+				    NULL };
 	int pair[2], result;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
@@ -443,7 +446,10 @@ int runners_create(struct event_base *base, const char *path, struct runners **r
 	all->base = base;
 	LIST_INIT(&all->list);
 	all->path = strdup(path);
-	r = all->path ? processes_create(base, &all->processes, err) : err_set(err, -ENOMEM, "out of memory");
+	if (all->path)
+		r = processes_create(base, &all->processes, err);
+	else
+		r = err_set(err, -ENOMEM, "out of memory");
 	if (r < 0) {
 		runners_destroy(all);
 		return r;

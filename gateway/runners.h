@@ -29,7 +29,8 @@ struct runner_handler {
 enum runner_mode { RUNNER_MODEL, RUNNER_IMPORT };
 
 /* path: the runner's binary. */
-int runners_create(struct event_base *base, const char *path, struct runners **ret, struct err *err);
+int runners_create(struct event_base *base, const char *path, struct runners **ret,
+		   struct err *err);
 void runners_destroy(struct runners *all);      /* kills and reaps what is left */
 /* Stops all; done is called when none is left, perhaps at once. */
 void runners_stop(struct runners *all, void (*done)(void *ctx), void *ctx);

@@ -19,7 +19,8 @@ static unsigned packing_of(const char *quant_type)
 	static const struct {
 		const char *name;
 		unsigned values;
-	} types[] = { { "int8", 4 }, { "mxfp8", 4 }, { "int4", 8 }, { "nvfp4", 8 }, { "mxfp4", 8 } };
+	} types[] = { { "int8", 4 }, { "mxfp8", 4 }, { "int4", 8 }, { "nvfp4", 8 },
+		     { "mxfp4", 8 } };
 
 	for (size_t i = 0; quant_type && i < sizeof(types) / sizeof(types[0]); i++)
 		if (!strcasecmp(types[i].name, quant_type))
@@ -61,7 +62,8 @@ static json_t *describe(const char *name, const struct safetensors *st)
 		lower(quant, type, sizeof(type));
 	else
 		snprintf(type, sizeof(type), "%s", dtype_name(t->dtype));
-	return json_pack("{s:s, s:s, s:o}", "name", name, "type", type, "shape", shape_of(t, packing));
+	return json_pack("{s:s, s:s, s:o}", "name", name, "type", type, "shape",
+			 shape_of(t, packing));
 }
 
 static json_t *read_tensor(struct store *s, const struct layer *layer)
@@ -108,7 +110,8 @@ json_t *model_tensors(struct store *s, const struct manifest *m)
 	for (size_t i = 0; sorted && i < m->n_layers; i++) {
 		const struct layer *layer = &m->layers[i];
 
-		if (!strcmp(layer->media_type, MEDIA_TENSOR) && layer->name && !is_companion(layer->name))
+		if (!strcmp(layer->media_type, MEDIA_TENSOR) && layer->name &&
+		    !is_companion(layer->name))
 			sorted[n++] = layer;
 	}
 	if (sorted)

@@ -106,7 +106,8 @@ static int check_source(const struct create_body *b, const struct http_request *
 	struct model_name from;
 
 	if (json_object_size(b->files))
-		return err_set(err, -EINVAL, "creating from uploaded files is not supported yet: give "
+		return err_set(err, -EINVAL,
+			       "creating from uploaded files is not supported yet: give "
 			       "'from' a folder on the server's machine or the name of a model");
 	if (!b->from || !*b->from)
 		return err_set(err, -EINVAL, "neither 'from' or 'files' was specified");
@@ -140,8 +141,8 @@ static int start(struct gateway *gw, struct http_request *q, const struct create
 		return err_set(err, -ENOMEM, "out of memory");
 	c->q = q;
 	c->stream = b->stream;
-	r = import_start(gw->imports, name, b->from[0] == '/' ? b->from : NULL, b, &import_handler, c,
-			 &c->import, err);
+	r = import_start(gw->imports, name, b->from[0] == '/' ? b->from : NULL, b, &import_handler,
+			 c, &c->import, err);
 	if (r < 0) {
 		free(c);
 		return r;

@@ -64,7 +64,8 @@ static void append_result(struct evbuffer *out, struct job *job, const void *png
 
 	json_object_set_new(line, "total_duration", json_integer(now_ns - job->began_ns));
 	if (job->ready_ns > job->began_ns)
-		json_object_set_new(line, "load_duration", json_integer(job->ready_ns - job->began_ns));
+		json_object_set_new(line, "load_duration",
+				    json_integer(job->ready_ns - job->began_ns));
 	json_object_set_new(line, "seed", json_integer((json_int_t)job_seed(job)));
 	reply_append_picture(out, line, "image", png, len);
 }
@@ -118,7 +119,8 @@ static void unload(struct gateway *gw, struct job *job)
 }
 
 /* True when the job was handed on; else the caller still owns it and answers. */
-static int submit(struct gateway *gw, struct generation *g, struct generate_body *b, struct err *err)
+static int submit(struct gateway *gw, struct generation *g, struct generate_body *b,
+		  struct err *err)
 {
 	struct job *job = &g->job;
 	const int64_t *keep_alive = b->has_keep_alive ? &b->keep_alive_ns : NULL;
@@ -136,10 +138,12 @@ static int submit(struct gateway *gw, struct generation *g, struct generate_body
 
 static bool wants_unload(const struct generate_body *b)
 {
-	return (!b->picture.prompt || !*b->picture.prompt) && b->has_keep_alive && !b->keep_alive_ns;
+	return (!b->picture.prompt || !*b->picture.prompt) && b->has_keep_alive &&
+	       !b->keep_alive_ns;
 }
 
-static int start(struct gateway *gw, struct http_request *q, struct generate_body *b, struct err *err)
+static int start(struct gateway *gw, struct http_request *q, struct generate_body *b,
+		 struct err *err)
 {
 	struct generation *g = calloc(1, sizeof(*g));
 	bool unloads = wants_unload(b);

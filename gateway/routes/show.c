@@ -118,7 +118,8 @@ static char *parameters(const json_t *params)
 		keys[i++] = key;
 	qsort(keys, n, sizeof(*keys), by_text);
 	for (i = 0; i < n; i++) {
-		char *text = json_dumps(json_object_get(params, keys[i]), JSON_ENCODE_ANY | JSON_COMPACT);
+		char *text = json_dumps(json_object_get(params, keys[i]),
+					JSON_ENCODE_ANY | JSON_COMPACT);
 
 		buf_printf(&out, "%s%-30s %s", i ? "\n" : "", keys[i], text ? text : "");
 		free(text);
@@ -157,7 +158,8 @@ static json_t *describe(struct shown *s, bool verbose)
 		json_object_set_new(answer, "license", json_string(s->license));
 	set_text(answer, "modelfile", modelfile(s));
 	set_text(answer, "parameters", parameters(s->params));
-	json_object_set_new(answer, "template", json_string(s->template ? s->template : DEFAULT_TEMPLATE));
+	json_object_set_new(answer, "template",
+			    json_string(s->template ? s->template : DEFAULT_TEMPLATE));
 	if (s->system)
 		json_object_set_new(answer, "system", json_string(s->system));
 	json_object_set_new(answer, "details", model_details(&s->card));

@@ -94,7 +94,8 @@ static int receive(struct msg *ret, int timeout_ms)
 
 	for (;;) {
 		r = frame_reader_next(&fake.in, &f, &err);
-		if (r < 0 || (r > 0 && msg_decode(f.data, f.len, PROTO_GATEWAY, fake.state, ret, &err) < 0)) {
+		if (r < 0 || (r > 0 && msg_decode(f.data, f.len, PROTO_GATEWAY, fake.state, ret,
+						  &err) < 0)) {
 			fprintf(stderr, "fake: %s\n", err.text);
 			exit(1);
 		}
