@@ -154,10 +154,10 @@ class Server:
         return self.request("POST", path, body)
 
     def open_request(self, path, body):
-        """Sends a POST and returns the raw socket, for clients that go away."""
+        """Sends a POST and returns the raw socket, which ends with the answer."""
         data = json.dumps(body).encode()
         sock = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
-        sock.sendall(b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+        sock.sendall(b"POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
                      % (path.encode(), len(data)) + data)
         return sock
 

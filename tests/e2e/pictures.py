@@ -104,7 +104,7 @@ class DemoModel(EaselTest):
         (pid,) = self.server.runners()
         self.assertEqual(self.server.cli("stop", "demo").returncode, 0)
         wait_for("the runner to end", lambda: not alive(pid))
-        self.assertEqual(self.server.cli("ps").stdout.count("\n"), 1)
+        wait_for("ps to be empty", lambda: self.server.cli("ps").stdout.count("\n") == 1)
 
     def test_copy_and_remove_keep_the_original(self):
         self.assertEqual(self.server.cli("cp", "demo", "other:v1").stdout, "copied 'demo' to 'other:v1'\n")
