@@ -175,9 +175,10 @@ int denoise(struct pipeline *p, const struct pipeline_request *request, const st
 	    const struct caption *uncond, float *latent, uint32_t h, uint32_t w, struct err *err)
 {
 	const struct family_parts *parts = &p->parts;
+	size_t channels = parts->family->transformer->latent_channels(parts->transformer);
 	struct loop l = {
-		.p = p, .request = request, .caption = { cond, uncond }, .err = err, .h = h, .w = w,
-		.n = (size_t)parts->family->transformer->latent_channels(parts->transformer) * h * w,
+		.p = p, .request = request, .caption = { cond, uncond }, .err = err,
+		.h = h, .w = w, .n = channels * h * w,
 	};
 	unsigned i;
 	int r = 0;

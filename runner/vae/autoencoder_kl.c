@@ -334,6 +334,7 @@ static T autoencoder_kl_build_decode(const void *self, struct graph *g, uint32_t
 static int autoencoder_kl_feed(const void *self, struct graph *g, T input, const float *latent)
 {
 	const struct autoencoder_kl *m = self;
+	float scaling = (float)m->scaling_factor, shift = (float)m->shift_factor;
 	size_t i, n = input.rows;
 	float *x = calloc(n, m->latent_channels * sizeof *x);
 	uint32_t c;
@@ -342,8 +343,7 @@ static int autoencoder_kl_feed(const void *self, struct graph *g, T input, const
 		return -ENOMEM;
 	for (c = 0; c < m->latent_channels; c++)
 		for (i = 0; i < n; i++)
-			x[i * m->latent_channels + c] =
-				latent[c * n + i] / (float)m->scaling_factor + (float)m->shift_factor;
+			x[i * m->latent_channels + c] = latent[c * n + i] / scaling + shift;
 	graph_write(g, input, x);
 	free(x);
 	return 0;
