@@ -69,9 +69,6 @@ step 'build' build build-test
 [ "$failed" -eq 0 ] || finish
 meson_suite tests build-test --no-suite clients
 
-# The whole pipeline again under the Khronos layer, synchronisation validation on.
-EASEL_VALIDATION=1 meson_suite validation build-test --suite ops --suite parts
-
 if [ "$mode" = all ]; then
   step 'build with ASan and UBSan' build build-asan -Db_sanitize=address,undefined -Db_lundef=false
   meson_suite sanitizers build-asan --no-suite clients --no-suite style --timeout-multiplier 5

@@ -124,6 +124,24 @@ class DemoModel(EaselTest):
         self.assertEqual(self.server.blobs(), before)
 
 
+class ValidationLayer(EaselTest):
+    """The Khronos layer with synchronisation validation over a whole generation."""
+    env = {"EASEL_VALIDATION": "1"}
+
+    def test_silent(self):
+        self.server.create_demo()
+        answer = self.server.post("/api/generate", {"model": "demo"})
+        if answer.status != 200 and "vulkan-validationlayers" in answer.error:
+            self.skipTest(answer.error)
+        (runner,) = self.server.runners()
+        self.assertIn(b"libVkLayer_khronos_validation", read_file("/proc", str(runner), "maps"))
+        answer = self.server.post("/api/generate", {
+            "model": "demo", "prompt": "a white cat", "negative": "a tree", "guidance": 2, "steps": 2,
+            "width": 160, "height": 96, "stream": False})
+        self.assertEqual(answer.status, 200, answer.body[:200])
+        self.assertNotRegex(self.server.log(), "validation: |VUID|SYNC-HAZARD")
+
+
 class ReferenceStore(EaselTest):
     """A store as the reference wrote it, used in place."""
 
