@@ -152,10 +152,21 @@ int file_replace(const char *path, const void *data, size_t len, struct err *err
 	return dir_sync_parent(path, err);
 }
 
+/* The parent is synced too: what is written below must not be lost with the folder. */
+static int make_one(const char *path, struct err *err)
+{
+	if (mkdir(path, 0755) == 0)
+		return dir_sync_parent(path, err);
+	if (errno != EEXIST && access(path, F_OK) < 0)
+		return err_errno(err, errno, "create folder %s", path);
+	return 0;
+}
+
 int dir_make(const char *path, struct err *err)
 {
 	char part[PATH_MAX];
 	size_t len = strlen(path);
+	int r;
 
 	if (len >= sizeof(part))
 		return err_set(err, -ENAMETOOLONG, "%.100s...: path too long", path);
@@ -166,8 +177,9 @@ int dir_make(const char *path, struct err *err)
 		if (c && c != '/')
 			continue;
 		*p = '\0';
-		if (mkdir(part, 0755) < 0 && errno != EEXIST && access(part, F_OK) < 0)
-			return err_errno(err, errno, "create folder %s", part);
+		r = make_one(part, err);
+		if (r < 0)
+			return r;
 		*p = c;
 	}
 	return 0;

@@ -12,14 +12,14 @@ int file_load(const char *path, size_t max, char **ret, size_t *ret_len, struct 
 /* The same from a descriptor at its start; path is for errors only. */
 int file_load_fd(int fd, const char *path, size_t max, char **ret, size_t *ret_len, struct err *err);
 int file_write_all(int fd, const char *path, const void *data, size_t len, struct err *err);
-#define FILE_TEMP_PREFIX ".easel-"
 
+#define FILE_TEMP_PREFIX ".easel-"      /* of what a crash may leave behind */
 /* A temporary file (FILE_TEMP_PREFIX) in the same folder, fsync, rename, fsync of the folder; mode 0644. */
 int file_replace(const char *path, const void *data, size_t len, struct err *err);
 /* A free name beside path for a temporary file or link. */
 void file_temp_name(const char *path, char *ret, size_t size);
 
-/* mkdir -p, mode 0755. */
+/* mkdir -p, mode 0755; new folders are synced into their parents. */
 int dir_make(const char *path, struct err *err);
 int dir_sync(const char *path, struct err *err);
 /* dir_make() and dir_sync() of the folder that path is in. */

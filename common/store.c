@@ -16,6 +16,12 @@
 #include "common/settings.h"
 #include "common/store_internal.h"
 
+/* The rest of STORE_PATH is room for the longest name, so that no path is ever cut. */
+static int too_long(struct err *err)
+{
+	return err_set(err, -ENAMETOOLONG, "the path of the models directory is too long");
+}
+
 int store_open(const char *root, struct store **ret, struct err *err)
 {
 	static const char *const folders[] = { "blobs", "manifests" };
@@ -24,7 +30,7 @@ int store_open(const char *root, struct store **ret, struct err *err)
 	int r = 0;
 
 	if (strlen(root) > STORE_PATH / 4)
-		return err_set(err, -ENAMETOOLONG, "the path of the models directory is too long");
+		return too_long(err);
 	for (int i = 0; i < 2 && r == 0; i++) {
 		snprintf(path, sizeof path, "%s/%s", root, folders[i]);
 		r = dir_make(path, err);
@@ -34,6 +40,10 @@ int store_open(const char *root, struct store **ret, struct err *err)
 	resolved = realpath(root, NULL);
 	if (!resolved)
 		return err_errno(err, errno, "models directory %s", root);
+	if (strlen(resolved) > STORE_PATH / 4) {
+		free(resolved);
+		return too_long(err);
+	}
 	s = calloc(1, sizeof *s);
 	if (!s) {
 		free(resolved);
@@ -116,6 +126,9 @@ int store_resolve(struct store *s, const struct model_name *name, struct model_n
 
 	if (tag_host_is_public(wanted.host))
 		snprintf(wanted.host, sizeof wanted.host, "%s", NAME_DEFAULT_HOST);
+	*ret = wanted;
+	if (tag_exists(s, &wanted))     /* the usual case, without a walk over all names */
+		return 0;
 	r = tag_names(s, &names, &n, err);
 	if (r < 0)
 		return r;
@@ -231,7 +244,7 @@ int store_write(struct store *s, const struct model_name *name, const void *byte
 	if (r < 0)
 		return r;
 	manifest_free(m);
-	store_lock_shared(s);
+	store_hold(s);
 	r = store_resolve(s, name, &spelled, err);
 	if (r == 0)
 		r = write_tag(s, &spelled, bytes, len, err);
@@ -250,13 +263,26 @@ static int remove_tag(struct store *s, const struct model_name *name, struct err
 		if (unlink(path) == 0) {
 			removed++;
 			dir_sync_parent(path, NULL);
-			tag_prune_parents(s, path);
 		} else if (errno != ENOENT && errno != ENOTDIR) {
 			return err_errno(err, errno, "failed to remove %s", path);
 		}
 	}
 	name_short(name, text);
 	return removed ? 0 : err_set(err, -ENOENT, "model '%s' not found", text);
+}
+
+/* Only while nobody writes: a tag of the same folder may be on its way. */
+static void prune_parents(struct store *s, const struct model_name *name)
+{
+	char path[STORE_PATH];
+
+	if (!store_lock_alone(s))
+		return;                 /* the next start finds them */
+	for (int tree = TAG_V2; tree < TAG_TREES; tree++) {
+		tag_path(s, name, (enum tag_tree)tree, path);
+		tag_prune_parents(s, path);
+	}
+	store_unlock(s);
 }
 
 int store_delete(struct store *s, const struct model_name *name, struct err *err)
@@ -269,6 +295,8 @@ int store_delete(struct store *s, const struct model_name *name, struct err *err
 	if (store_read(s, name, &old, &ignored) < 0)
 		old = NULL;
 	r = remove_tag(s, name, err);
+	if (r == 0)
+		prune_parents(s, name);
 	if (r == 0 && old && store_release(s, old, &ignored) < 0)
 		log_debug("blobs are kept: %s", ignored.text);
 	manifest_free(old);
@@ -277,18 +305,20 @@ int store_delete(struct store *s, const struct model_name *name, struct err *err
 
 int store_copy(struct store *s, const struct model_name *from, const struct model_name *to, struct err *err)
 {
-	char text[NAME_TEXT_SIZE], *bytes;
+	char text[NAME_TEXT_SIZE], *bytes = NULL;
 	int64_t mtime;
 	size_t len;
-	int r = tag_read(s, from, &bytes, &len, &mtime, err);
+	int r;
 
-	name_short(from, text);
-	if (r == -ENOENT)
-		return err_set(err, -ENOENT, "model \"%s\" not found", text);
-	if (r < 0)
-		return r;
-	if (!name_equal(from, to))
+	store_hold(s);
+	r = tag_read(s, from, &bytes, &len, &mtime, err);
+	if (r == 0 && !name_equal(from, to))
 		r = store_write(s, to, bytes, len, err);
+	store_unlock(s);
+	if (r == -ENOENT) {
+		name_short(from, text);
+		err_set(err, -ENOENT, "model \"%s\" not found", text);
+	}
 	free(bytes);
 	return r;
 }

@@ -15,6 +15,7 @@ import subprocess
 import termios
 import threading
 import time
+import unittest
 
 
 class Answer:
@@ -129,7 +130,10 @@ class FakeServer:
 def run_on_terminal(command, rows=24, columns=80, patience=30, on_output=None, **options):
     """Runs with stdout and stderr on a terminal of its own, stdin empty. Returns
     (status, bytes). on_output(process, bytes so far) may send it a signal."""
-    leader, follower = pty.openpty()
+    try:
+        leader, follower = pty.openpty()
+    except OSError as error:
+        raise unittest.SkipTest(f"no pseudo-terminal here: {error}") from error
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     # Newlines as they were written.
     attributes = termios.tcgetattr(follower)
