@@ -17,6 +17,7 @@
 struct blob_writer {
 	struct store *store;
 	struct digest *digest;
+	uint64_t size;
 	int fd;
 	char path[STORE_PATH];          /* of the temporary file */
 };
@@ -91,7 +92,7 @@ int blob_writer_begin(struct store *s, struct blob_writer **ret, struct err *err
 
 	if (!w)
 		return err_set(err, -ENOMEM, "out of memory");
-	store_lock_shared(s);
+	store_hold(s);
 	w->store = s;
 	w->fd = -1;
 	w->digest = digest_begin();
@@ -107,13 +108,17 @@ int blob_writer_begin(struct store *s, struct blob_writer **ret, struct err *err
 int blob_writer_write(struct blob_writer *w, const void *data, size_t len, struct err *err)
 {
 	digest_update(w->digest, data, len);
+	w->size += len;
 	return file_write_all(w->fd, w->path, data, len, err);
 }
 
-/* The blob is there already: its new time protects it from pruning. */
-static bool touch_existing(const char *path)
+/* The blob is there already, and whole: its new time protects it from pruning. */
+static bool touch_existing(const char *path, uint64_t size)
 {
-	return utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW) == 0;
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == size &&
+	       utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static int publish(struct blob_writer *w, const char *path, struct err *err)
@@ -135,7 +140,7 @@ int blob_writer_commit(struct blob_writer *w, char ret_digest[DIGEST_SIZE], bool
 	digest_end(w->digest, ret_digest);
 	w->digest = NULL;
 	store_blob_path(w->store, ret_digest, path, sizeof path);
-	existing = touch_existing(path);
+	existing = touch_existing(path, w->size);
 	if (!existing)
 		r = publish(w, path, err);
 	if (ret_new)

@@ -119,11 +119,6 @@ void name_short(const struct model_name *name, char ret[NAME_TEXT_SIZE])
 		 own_namespace ? name->namespace : "", own_namespace ? "/" : "", name->model, name->tag);
 }
 
-void name_path(const struct model_name *name, char ret[NAME_TEXT_SIZE])
-{
-	snprintf(ret, NAME_TEXT_SIZE, "%s/%s/%s/%s", name->host, name->namespace, name->model, name->tag);
-}
-
 bool name_equal(const struct model_name *a, const struct model_name *b)
 {
 	return !strcasecmp(a->host, b->host) && !strcasecmp(a->namespace, b->namespace) &&

@@ -94,7 +94,7 @@ static void release(const struct store *s, const struct used *u, const char *dig
 		log_debug("cannot remove %s", path);
 }
 
-/* Runs free_blobs with the digests in use, while nobody writes blobs that have no tag yet. */
+/* Runs free_blobs with the digests in use, while nobody writes blobs or tags. */
 static int with_used(struct store *s, const void *arg, struct err *err,
 		     void (*free_blobs)(const struct store *, const struct used *, const void *))
 {
@@ -141,7 +141,7 @@ static int64_t patience(const char *file)
 	return strstr(file, "-partial") || ends_with(file, ".tmp") ? PARTIAL_SECONDS : HOUR_SECONDS;
 }
 
-static void sweep_blobs(const struct store *s, const struct used *u, const void *unused)
+static void sweep_blobs(const struct store *s, const struct used *u)
 {
 	int64_t now = time_now_ns() / 1000000000;
 	char path[STORE_PATH], digest[DIGEST_SIZE];
@@ -149,7 +149,6 @@ static void sweep_blobs(const struct store *s, const struct used *u, const void 
 	struct stat st;
 	DIR *dir;
 
-	(void)unused;
 	snprintf(path, sizeof path, "%s/blobs", s->root);
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir))) {
@@ -195,17 +194,23 @@ static void sweep_folders(const char *path, bool top)
 		rmdir(path);            /* fails, rightly, unless empty */
 }
 
-int store_prune(struct store *s, struct err *err)
+static void sweep(const struct store *s, const struct used *u, const void *unused)
 {
 	static const char *const trees[] = { "manifests", "manifests-v2" };
 	char path[STORE_PATH];
 
-	if (with_used(s, NULL, err, sweep_blobs) < 0)
-		return err_prefix(err, "corrupt manifests detected, skipping prune operation.  "
-				  "Re-pull or delete to clear");
+	(void)unused;
+	sweep_blobs(s, u);
 	for (int i = 0; i < 2; i++) {
 		snprintf(path, sizeof path, "%s/%s", s->root, trees[i]);
 		sweep_folders(path, true);
 	}
+}
+
+int store_prune(struct store *s, struct err *err)
+{
+	if (with_used(s, NULL, err, sweep) < 0)
+		return err_prefix(err, "corrupt manifests detected, skipping prune operation.  "
+				  "Re-pull or delete to clear");
 	return 0;
 }

@@ -312,13 +312,12 @@ int store_copy(struct store *s, const struct model_name *from, const struct mode
 
 	store_hold(s);
 	r = tag_read(s, from, &bytes, &len, &mtime, err);
-	if (r == 0 && !name_equal(from, to))
+	name_short(from, text);
+	if (r == -ENOENT)
+		err_set(err, r, "model \"%s\" not found", text);
+	else if (r == 0 && !name_equal(from, to))
 		r = store_write(s, to, bytes, len, err);
 	store_unlock(s);
-	if (r == -ENOENT) {
-		name_short(from, text);
-		err_set(err, -ENOENT, "model \"%s\" not found", text);
-	}
 	free(bytes);
 	return r;
 }

@@ -35,13 +35,19 @@ int store_blob_read(const struct store *s, const char *digest, size_t max,
 		    char **ret, size_t *ret_len, struct err *err);
 
 /*
- * One blob being written and hashed. From the first one on, other processes free no
- * blobs until this store writes a tag or is closed.
+ * From here on other processes free no blobs until this store writes a tag or is closed:
+ * for who is about to name blobs that it has found. Waits while one is freeing.
  */
+void store_hold(struct store *s);
+
+/* One blob being written and hashed; beginning one is a store_hold(). */
 struct blob_writer;
 int blob_writer_begin(struct store *s, struct blob_writer **ret, struct err *err);
 int blob_writer_write(struct blob_writer *w, const void *data, size_t len, struct err *err);
-/* Finishes: *ret_new false when a blob of that content was there already. Frees w, also on error. */
+/*
+ * Finishes: *ret_new false when a blob of that digest and size was there already; one of
+ * another size is damaged and replaced. Frees w, also on error.
+ */
 int blob_writer_commit(struct blob_writer *w, char ret_digest[DIGEST_SIZE], bool *ret_new, struct err *err);
 void blob_writer_abort(struct blob_writer *w);  /* NULL is fine; the temporary file is removed */
 /* All three at once for small content. ret_new may be NULL. */

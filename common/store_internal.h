@@ -16,12 +16,8 @@ enum { STORE_PATH = PATH_MAX };
 /* Where tags live; order is the order of reading. */
 enum tag_tree { TAG_V2, TAG_LEGACY, TAG_LEGACY_OTHER, TAG_TREES };
 
-/*
- * Who writes blobs that no tag names yet holds the lock shared, until the tag is written
- * or the store is closed; who frees blobs needs it alone.
- */
+/* The lock that store_hold() takes shared; who frees blobs or removes folders needs it alone. */
 void store_lock_open(struct store *s);
-void store_lock_shared(struct store *s);
 bool store_lock_alone(struct store *s); /* false at once when somebody holds it */
 void store_unlock(struct store *s);
 
@@ -32,6 +28,8 @@ void tag_path(const struct store *s, const struct model_name *name, enum tag_tre
 int tag_read(const struct store *s, const struct model_name *name, char **ret, size_t *ret_len,
 	     int64_t *ret_mtime_ns, struct err *err);
 
+/* Whether some tree has a file of exactly this name, good or damaged. */
+bool tag_exists(const struct store *s, const struct model_name *name);
 /* Every name that has a tag, each once, sorted; the caller frees. */
 int tag_names(const struct store *s, struct model_name **ret, size_t *ret_n, struct err *err);
 /* Removes the empty folders between a removed tag and its tree's root. */

@@ -24,7 +24,7 @@ void store_lock_open(struct store *s)
 		log_debug("no lock file %s: %s", path, strerror(errno));
 }
 
-void store_lock_shared(struct store *s)
+void store_hold(struct store *s)
 {
 	int r;
 

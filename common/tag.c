@@ -149,6 +149,19 @@ int tag_read(const struct store *s, const struct model_name *name, char **ret, s
 	return 0;
 }
 
+bool tag_exists(const struct store *s, const struct model_name *name)
+{
+	char path[STORE_PATH];
+	struct stat st;
+
+	for (int tree = TAG_V2; tree < TAG_TREES; tree++) {
+		tag_path(s, name, (enum tag_tree)tree, path);
+		if (lstat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+			return true;
+	}
+	return false;
+}
+
 struct names {
 	struct model_name *list;
 	size_t n, size;
@@ -219,11 +232,14 @@ static void walk(struct names *names, const char *path, unsigned depth, struct m
 
 static int compare_names(const void *a, const void *b)
 {
-	char x[NAME_TEXT_SIZE], y[NAME_TEXT_SIZE];
+	const struct model_name *x = a, *y = b;
+	int r = strcmp(x->host, y->host);
 
-	name_path(a, x);
-	name_path(b, y);
-	return strcmp(x, y);
+	if (!r)
+		r = strcmp(x->namespace, y->namespace);
+	if (!r)
+		r = strcmp(x->model, y->model);
+	return r ? r : strcmp(x->tag, y->tag);
 }
 
 int tag_names(const struct store *s, struct model_name **ret, size_t *ret_n, struct err *err)

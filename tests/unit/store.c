@@ -387,6 +387,46 @@ static void test_held_blobs(void **state)
 	assert_false(has_word(p, "a"));
 }
 
+/* What somebody cut off is made whole by writing it again. */
+static void test_damaged_blob(void **state)
+{
+	struct place *p = *state;
+	char digest[DIGEST_SIZE];
+	uint64_t size;
+	bool is_new;
+
+	assert_int_equal(store_blob_add(p->store, "whole", 5, digest, NULL, NULL), 0);
+	temp_write(p->root, blob_file(digest), "who", 3);
+	assert_int_equal(store_blob_add(p->store, "whole", 5, digest, &is_new, NULL), 0);
+	assert_true(is_new);
+	assert_int_equal(store_blob_stat(p->store, digest, &size, NULL), 0);
+	assert_int_equal(size, 5);
+	assert_int_equal(store_blob_add(p->store, "whole", 5, digest, &is_new, NULL), 0);
+	assert_false(is_new);
+	assert_int_equal(temp_count(p->root, "blobs"), 1);
+}
+
+/* A folder of tags goes only while nobody can be writing into it. */
+static void test_held_folders(void **state)
+{
+	struct place *p = *state;
+	struct model_name name = named("m");
+	char digest[DIGEST_SIZE];
+	struct store *writer;
+
+	put(p, "m", "a", digest);
+	assert_int_equal(store_open(p->root, &writer, NULL), 0);
+	store_hold(writer);
+	assert_int_equal(store_delete(p->store, &name, NULL), 0);
+	assert_int_equal(temp_count(p->root, LEGACY "m"), 0);
+	assert_true(temp_exists(p->root, LEGACY "m") && temp_exists(p->root, V2 "m"));
+	assert_int_equal(store_prune(p->store, NULL), 0);
+	assert_true(temp_exists(p->root, LEGACY "m"));
+	store_close(writer);
+	assert_int_equal(store_prune(p->store, NULL), 0);
+	assert_false(temp_exists(p->root, LEGACY "m") || temp_exists(p->root, V2 "m"));
+}
+
 static void test_prune(void **state)
 {
 	struct place *p = *state;
@@ -519,6 +559,8 @@ int main(void)
 		STORE_TEST(test_legacy_only), STORE_TEST(test_later_tree_wins), STORE_TEST(test_damaged),
 		STORE_TEST(test_foreign_link), STORE_TEST(test_case), STORE_TEST(test_delete_frees),
 		STORE_TEST(test_unreadable_blocks_freeing), STORE_TEST(test_release), STORE_TEST(test_held_blobs),
+		STORE_TEST(test_unreadable_blocks_freeing), STORE_TEST(test_release), STORE_TEST(test_held_folders),
+		STORE_TEST(test_unreadable_blocks_freeing), STORE_TEST(test_release), STORE_TEST(test_damaged_blob),
 		STORE_TEST(test_prune), STORE_TEST(test_list_and_copy), STORE_TEST(test_write_error),
 		STORE_TEST(test_reference_store),
 	};
