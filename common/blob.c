@@ -2,6 +2,7 @@
  * Blobs of a store: content named by its SHA-256. A writer owns its temporary file;
  * one thread per store, blocks on the disk.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -159,6 +160,70 @@ void blob_writer_abort(struct blob_writer *w)
 	if (w->path[0] && w->fd >= 0)
 		unlink(w->path);
 	free(w);
+}
+
+bool store_blob_reuse(struct store *s, const char *digest, uint64_t size)
+{
+	char path[STORE_PATH];
+
+	store_hold(s);
+	store_blob_path(s, digest, path, sizeof path);
+	return touch_existing(path, size);
+}
+
+static int by_size(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+bool store_sizes_have(const uint64_t *sizes, size_t n, uint64_t size)
+{
+	return n && bsearch(&size, sizes, n, sizeof size, by_size);
+}
+
+/* Appends one size; the array doubles at powers of two. */
+static int add_size(uint64_t **sizes, size_t *n, uint64_t size)
+{
+	uint64_t *more = *sizes;
+
+	if ((*n & (*n - 1)) == 0)
+		more = realloc(more, (*n ? 2 * *n : 1) * sizeof *more);
+	if (!more)
+		return -ENOMEM;
+	more[(*n)++] = size;
+	*sizes = more;
+	return 0;
+}
+
+int store_blob_sizes(const struct store *s, uint64_t **ret, size_t *ret_n, struct err *err)
+{
+	char path[STORE_PATH];
+	uint64_t *sizes = NULL;
+	struct dirent *entry;
+	struct stat st;
+	size_t n = 0;
+	int r = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof path, "%s/blobs", s->root);
+	dir = opendir(path);
+	if (!dir)
+		return err_errno(err, errno, "cannot list %s", path);
+	while (r == 0 && (entry = readdir(dir)))
+		if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+			r = add_size(&sizes, &n, (uint64_t)st.st_size);
+	closedir(dir);
+	if (r < 0) {
+		free(sizes);
+		return err_set(err, r, "out of memory");
+	}
+	if (n)
+		qsort(sizes, n, sizeof *sizes, by_size);
+	*ret = sizes;
+	*ret_n = n;
+	return 0;
 }
 
 int store_blob_add(struct store *s, const void *data, size_t len, char ret_digest[DIGEST_SIZE],

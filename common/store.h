@@ -54,6 +54,15 @@ void blob_writer_abort(struct blob_writer *w);  /* NULL is fine; the temporary f
 int store_blob_add(struct store *s, const void *data, size_t len, char ret_digest[DIGEST_SIZE],
 		   bool *ret_new, struct err *err);
 
+/*
+ * Holds the store; true when a blob of that digest and size is there, which is then as
+ * safe from pruning as one just written.
+ */
+bool store_blob_reuse(struct store *s, const char *digest, uint64_t size);
+/* Sizes of all blobs, ascending: content of another size need not be looked for. The caller frees. */
+int store_blob_sizes(const struct store *s, uint64_t **ret, size_t *ret_n, struct err *err);
+bool store_sizes_have(const uint64_t *sizes, size_t n, uint64_t size);
+
 /* ---- tags ---- */
 /*
  * Maps a name onto existing spelling: exact match, else the single case-insensitive

@@ -55,8 +55,12 @@ static int write_licenses(struct output *o, const struct plan *p, const struct m
 static int write_layers(struct output *o, const struct plan *p, const struct msg_import *request,
 			const struct options *options, struct err *err)
 {
-	int r = tensors_write(o, p, err);
+	int r = tensors_find(o, p, err);
 
+	if (r == 0)
+		r = check_space(p, o->store, err);
+	if (r == 0)
+		r = tensors_write(o, p, err);
 	if (r == 0)
 		r = write_texts(o, p, err);
 	if (r == 0)
@@ -135,8 +139,6 @@ int folder_import(const struct msg_import *request, const struct options *option
 	if (r < 0)
 		return r;
 	r = store_open(request->root, &s, err);
-	if (r == 0)
-		r = check_space(p, s, err);
 	if (r == 0)
 		r = write_model(s, p, request, options, hooks, ret, err);
 	if (s)

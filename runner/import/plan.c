@@ -124,7 +124,10 @@ static int open_weights(const struct source *s, const char *component, const cha
 	if (f->fd < 0)
 		return f->fd;
 	r = safetensors_map_fd(f->fd, f->name, &f->st, err);
-	return r == -EBADMSG ? -EINVAL : r;
+	if (r < 0)
+		return r == -EBADMSG ? -EINVAL : r;
+	f->stored = calloc(f->st.n_tensors + 1, sizeof *f->stored);
+	return f->stored ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
 static const struct plan_file *find_tensor(const struct plan *p, size_t first, const char *tensor)
@@ -225,6 +228,7 @@ void plan_free(struct plan *p)
 		return;
 	for (size_t i = 0; i < p->n_files; i++) {
 		safetensors_finish(&p->files[i].st);
+		free(p->files[i].stored);
 		free(p->files[i].name);
 		if (p->files[i].fd >= 0)
 			close(p->files[i].fd);
@@ -259,12 +263,22 @@ uint64_t plan_parameters(const struct plan *p, const char *component)
 	return n;
 }
 
+static uint64_t missing_bytes(const struct plan_file *f)
+{
+	uint64_t n = 0;
+
+	for (size_t t = 0; t < f->st.n_tensors; t++)
+		if (!f->stored[t][0])
+			n += BLOB_HEADER + f->st.tensors[t].end - f->st.tensors[t].begin;
+	return n;
+}
+
 uint64_t plan_bytes(const struct plan *p)
 {
 	uint64_t n = 0;
 
 	for (size_t i = 0; i < p->n_files; i++)
-		n += p->files[i].st.file_size + p->files[i].st.n_tensors * BLOB_HEADER;
+		n += missing_bytes(&p->files[i]);
 	for (size_t i = 0; i < p->n_texts; i++)
 		n += p->texts[i].len;
 	for (size_t i = 0; i < p->n_licenses; i++)

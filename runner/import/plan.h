@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/digest.h"
 #include "common/err.h"
 #include "common/safetensors.h"
 #include "runner/import/source.h"
@@ -22,6 +23,7 @@ struct plan_file {                      /* one weight file, kept open */
 	char *name;                     /* "transformer/model-00001-of-00002.safetensors" */
 	int fd;
 	struct safetensors st;          /* tensors sorted by name */
+	char (*stored)[DIGEST_SIZE];    /* per tensor: its blob where the store has it, else "" */
 };
 struct plan_text {                      /* one small file */
 	char *name;                     /* "vae/config.json" */
@@ -47,7 +49,7 @@ void plan_free(struct plan *p);                         /* NULL is fine */
 const json_t *plan_json(const struct plan *p, const char *name);
 /* Elements of all tensors, of one component or of all (NULL). */
 uint64_t plan_parameters(const struct plan *p, const char *component);
-/* Bytes that the store will grow by at most. */
+/* Bytes that the store will grow by at most; tensors that are stored do not count. */
 uint64_t plan_bytes(const struct plan *p);
 
 #endif

@@ -333,6 +333,56 @@ static void cancel(void **state)
 	world_finish(&w);
 }
 
+/* What an earlier import left whole is not written again; what was cut since is. */
+static void goes_on(void **state)
+{
+	struct import_result first, again;
+	struct manifest *m;
+	char path[512];
+	struct stat st;
+	struct world w;
+
+	(void)state;
+	world_init(&w, "zimage-a");
+	world_must_import(&w, (struct msg_import){ 0 }, &first);
+	assert_null(strstr(w.statuses, "checking"));
+	m = world_manifest(&w, "m");
+	snprintf(path, sizeof path, "%s/blobs/sha256-%s", w.store, m->layers[0].digest + 7);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(truncate(path, 100), 0);
+	world_must_import(&w, (struct msg_import){ 0 }, &again);
+	assert_string_equal(first.digest, again.digest);
+	assert_non_null(strstr(w.statuses, "checking "));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, m->layers[0].size);
+	manifest_free(m);
+	world_finish(&w);
+}
+
+/* A model that is there needs no room to be made again. */
+static void full_disk_again(void **state)
+{
+	struct import_result result;
+	struct world w;
+	struct err err = { 0 };
+	int r = 0;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	world_init(&w, "zimage-a");
+	assert_int_equal(mkdir(w.store, 0755), 0);
+	if (mount("tmpfs", w.store, "tmpfs", 0, "size=4500k") == 0) {
+		r = world_import(&w, (struct msg_import){ 0 }, &result, &err);
+		if (r == 0)
+			r = world_import(&w, (struct msg_import){ .system = TEXT("new") }, &result, &err);
+		umount2(w.store, MNT_DETACH);
+	}
+	if (r < 0)
+		fail_msg("%s", err.text);
+	world_finish(&w);
+}
+
 static void replaced_blobs_go(void **state)
 {
 	struct import_result result;
@@ -395,6 +445,8 @@ int main(void)
 		cmocka_unit_test(modelfile_lines),
 		cmocka_unit_test(from_a_model),
 		cmocka_unit_test(cancel),
+		cmocka_unit_test(goes_on),
+		cmocka_unit_test(full_disk_again),
 		cmocka_unit_test(replaced_blobs_go),
 		cmocka_unit_test(disk_full),
 	};
