@@ -8,29 +8,11 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import DEMO, EaselTest, PATIENCE, Server, alive, wait_for
+from harness import DEMO, EaselTest, PATIENCE, Server, alive, read_all, read_until, wait_for
 
 # Long enough to be running still when the test looks, whatever the machine.
 LONG = {"model": "demo", "prompt": "the moon over mountains at night", "steps": 1000, "width": 256, "height": 256}
 SHORT = {"model": "demo", "prompt": "a tree", "steps": 1, "stream": False}
-
-
-def first_progress(sock):
-    """Reads until the picture is being drawn."""
-    data = b""
-    while b'"total"' not in data:
-        more = sock.recv(65536)
-        if not more:
-            raise AssertionError(f"the answer ended: {data!r}")
-        data += more
-    return data
-
-
-def read_all(sock):
-    data = b""
-    while more := sock.recv(65536):
-        data += more
-    return data
 
 
 class Failures(EaselTest):
@@ -42,13 +24,13 @@ class Failures(EaselTest):
         sock = self.server.open_request("/api/generate", {**LONG, "stream": stream})
         self.addCleanup(sock.close)
         if stream:
-            first_progress(sock)
+            read_until(sock, b'"total"')
         else:
             wait_for("the picture to start", self.drawing)
         return sock
 
     def drawing(self):
-        models = self.server.get("/api/ps").json["models"]
+        models = self.server.ps()
         return any(model.get("state") == "busy" for model in models)
 
     def test_killed_runner_fails_its_request_and_the_next_one_works(self):
@@ -77,17 +59,12 @@ class Failures(EaselTest):
         self.server.post("/api/generate", SHORT)
         sock = self.server.open_request("/api/generate", {**LONG, "steps": 30, "width": 128, "height": 128})
         self.addCleanup(sock.close)
-        first_progress(sock)
+        read_until(sock, b'"total"')
         (pid,) = self.server.runners()
         answer = self.server.post("/api/generate", {"model": "demo", "keep_alive": 0})
         self.assertEqual(answer.json["done_reason"], "unload")
         self.assertTrue(alive(pid))
-        data = b""
-        while b'"done":true' not in data:
-            more = sock.recv(1 << 20)
-            self.assertTrue(more, data[-300:])
-            data += more
-        self.assertIn(b'"image"', data)
+        self.assertIn(b'"image"', read_all(sock))
         wait_for("the stopped runner to end", lambda: not alive(pid))
 
     def test_deleted_blob_under_a_loaded_model(self):
@@ -130,7 +107,7 @@ class GatewayEnds(unittest.TestCase):
         server = self.start()
         sock = server.open_request("/api/generate", LONG)
         self.addCleanup(sock.close)
-        first_progress(sock)
+        read_until(sock, b'"total"')
         pids = server.runners()
         server.process.kill()
         server.process.wait()
@@ -161,7 +138,7 @@ class RunnerBinary(unittest.TestCase):
         server.create_demo()
         server.process.terminate()
         server.process.wait(PATIENCE)
-        server.extra["EASEL_RUNNER"] = runner
+        server.env["EASEL_RUNNER"] = runner
         server.start()
         answer = server.post("/api/generate", SHORT)
         self.assertEqual(answer.status, 500)

@@ -3,20 +3,19 @@ of its own, the CLI, HTTP, and a PNG reader. Standard library only.
 
 The binaries are named by EASEL_BUILD (the build folder) and data by EASEL_SOURCE.
 """
-import http.client
-import json
 import math
 import os
-import re
-import shutil
 import signal
-import socket
 import struct
 import subprocess
+import sys
 import tempfile
-import time
 import unittest
 import zlib
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import server  # noqa: E402
+from server import Answer, alive, children, read_all, read_until  # noqa: E402
 
 BUILD = os.environ.get("EASEL_BUILD", os.path.join(os.path.dirname(__file__), "..", "..", "build"))
 SOURCE = os.environ.get("EASEL_SOURCE", os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -31,135 +30,25 @@ def binary(*parts):
 
 
 def wait_for(what, probe, seconds=PATIENCE):
-    """Polls probe() until it is true; what names it in the failure."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = probe()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:g} s for {what}")
-        time.sleep(0.02)
+    return server.wait_for(what, probe, seconds)
 
 
-def alive(pid):
-    """Whether a process runs (a zombie does not)."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def children(pid):
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
-                    fields = file.read().rsplit(")", 1)[1].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(fields[1]) == pid and fields[0] != "Z":
-                found.append(int(entry))
-    return found
-
-
-class Answer:
-    def __init__(self, status, headers, body):
-        self.status, self.headers, self.body = status, headers, body
-
-    @property
-    def json(self):
-        return json.loads(self.body)
-
-    @property
-    def lines(self):
-        return [json.loads(line) for line in self.body.splitlines() if line]
-
-    @property
-    def error(self):
-        error = self.json["error"]
-        return error["message"] if isinstance(error, dict) else error
-
-
-class Server:
-    """One gateway with a store in a temporary folder; ends with close()."""
+class Server(server.Server):
+    """One gateway with the real runner and a store in a temporary folder."""
 
     def __init__(self, store=None, env=None):
-        self.folder = tempfile.mkdtemp(prefix="easel-e2e-")
-        self.store = store or os.path.join(self.folder, "store")
-        self.log_path = os.path.join(self.folder, "gateway.log")
-        self.extra = env or {}
-        self.process = None
-        self.start()
-
-    def environment(self):
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("OLLAMA_", "EASEL_"))}
-        for name in ("EASEL_VALIDATION", "EASEL_DEVICE"):
-            if name in os.environ:
-                env[name] = os.environ[name]
-        env.update(EASEL_MODELS=self.store, HOME=self.folder, **self.extra)
+        folder = tempfile.mkdtemp(prefix="easel-e2e-")
+        self.store = store or os.path.join(folder, "store")
         # The shader cache is worth keeping between tests.
-        env.setdefault("MESA_SHADER_CACHE_DIR", os.path.join(BUILD, "mesa-cache"))
-        return env
-
-    def start(self):
-        os.makedirs(os.path.join(BUILD, "mesa-cache"), exist_ok=True)
-        with open(self.log_path, "ab") as log:
-            log_start = log.tell()
-            self.process = subprocess.Popen(
-                [binary("gateway", "easel-gateway")], stderr=log, stdout=log,
-                env={**self.environment(), "EASEL_HOST": "127.0.0.1:0"})
-        pattern = re.compile(r"Listening on 127\.0\.0\.1:(\d+)")
-
-        def listening():
-            if self.process.poll() is not None:
-                raise AssertionError("the gateway ended:\n" + self.log())
-            return pattern.search(self.log()[log_start:])
-
-        self.port = int(wait_for("the gateway to listen", listening).group(1))
-
-    def log(self):
-        with open(self.log_path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def runners(self):
-        return children(self.process.pid)
-
-    def request(self, method, path, body=None, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        try:
-            data = body if body is None or isinstance(body, (bytes, str)) else json.dumps(body)
-            connection.request(method, path, data, headers or {})
-            response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read())
-        finally:
-            connection.close()
-
-    def get(self, path):
-        return self.request("GET", path)
-
-    def post(self, path, body):
-        return self.request("POST", path, body)
+        cache = os.path.join(BUILD, "mesa-cache")
+        os.makedirs(cache, exist_ok=True)
+        super().__init__(binary("gateway", "easel-gateway"),
+                         {"EASEL_MODELS": self.store, "MESA_SHADER_CACHE_DIR": cache, **(env or {})},
+                         PATIENCE, folder)
 
     def open_request(self, path, body):
         """Sends a POST and returns the raw socket, which ends with the answer."""
-        data = json.dumps(body).encode()
-        sock = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
-        sock.sendall(b"POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
-                     % (path.encode(), len(data)) + data)
-        return sock
+        return self.send("POST", path, body, "Connection: close")
 
     def cli(self, *args, stdin="", cwd=None, env=None):
         return subprocess.run(
@@ -256,4 +145,4 @@ def read_file(*parts):
 
 
 __all__ = ["Answer", "BUILD", "DATA", "DEMO", "EaselTest", "PATIENCE", "SOURCE", "Server", "alive", "binary",
-           "children", "psnr", "read_file", "read_png", "signal", "wait_for"]
+           "children", "psnr", "read_all", "read_file", "read_png", "read_until", "signal", "wait_for"]

@@ -1,20 +1,19 @@
-"""What the gateway's tests share: a gateway of its own on a free port with a store made
-by hand and the fake runner, and HTTP down to the bytes. Standard library only.
+"""What the gateway's tests share: a gateway with a store made by hand and the fake runner.
+Standard library only.
 
 EASEL_GATEWAY and EASEL_FAKE_RUNNER name the binaries.
 """
 import hashlib
-import http.client
 import json
 import os
-import re
-import shutil
 import signal
-import socket
-import subprocess
+import sys
 import tempfile
-import time
 import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import server  # noqa: E402
+from server import alive, children, read_all, read_until  # noqa: E402
 
 GATEWAY = os.environ["EASEL_GATEWAY"]
 FAKE_RUNNER = os.environ["EASEL_FAKE_RUNNER"]
@@ -25,34 +24,7 @@ JSON = "application/vnd.ollama.image.json"
 
 
 def wait_for(what, probe, seconds=PATIENCE):
-    deadline = time.monotonic() + seconds
-    while True:
-        value = probe()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:g} s for {what}")
-        time.sleep(0.01)
-
-
-def process_state(pid):
-    """(parent, state letter), or None."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-            return int(fields[1]), fields[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-
-
-def alive(pid):
-    state = process_state(pid)
-    return state is not None and state[1] != "Z"
-
-
-def children(pid):
-    return [int(entry) for entry in os.listdir("/proc")
-            if entry.isdigit() and (process_state(entry) or (0, "Z"))[0] == pid and alive(entry)]
+    return server.wait_for(what, probe, seconds)
 
 
 class Store:
@@ -98,122 +70,18 @@ class Store:
         return hashlib.sha256(manifest.encode()).hexdigest()
 
 
-class Answer:
-    def __init__(self, status, headers, body):
-        self.status, self.headers, self.body = status, headers, body
-
-    @property
-    def json(self):
-        return json.loads(self.body)
-
-    @property
-    def lines(self):
-        return [json.loads(line) for line in self.body.splitlines() if line]
-
-    @property
-    def error(self):
-        error = self.json["error"]
-        return error["message"] if isinstance(error, dict) else error
-
-
-class Gateway:
+class Gateway(server.Server):
     def __init__(self, models=("ok",), env=None):
-        self.folder = tempfile.mkdtemp(prefix="easel-gateway-")
-        self.store = Store(os.path.join(self.folder, "store"))
+        folder = tempfile.mkdtemp(prefix="easel-gateway-")
+        self.store = Store(os.path.join(folder, "store"))
         for model in models:
             self.store.model(model)
-        self.log_path = os.path.join(self.folder, "log")
-        self.env = env or {}
-        self.sockets = []
-        self.start()
+        super().__init__(GATEWAY, {"EASEL_MODELS": self.store.root, "EASEL_RUNNER": FAKE_RUNNER,
+                                   "EASEL_DEBUG": "1", **(env or {})}, PATIENCE, folder)
 
     def start(self):
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("OLLAMA_", "EASEL_"))}
-        env.update(EASEL_MODELS=self.store.root, HOME=self.folder, EASEL_RUNNER=FAKE_RUNNER,
-                   EASEL_HOST="127.0.0.1:0", EASEL_DEBUG="1")
-        env.update(self.env)
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen([GATEWAY], stdout=log, stderr=log, env=env)
-        pattern = re.compile(r"Listening on [^ ]*:(\d+) \(version ")
-
-        def listening():
-            if self.process.poll() is not None:
-                raise AssertionError("the gateway ended:\n" + self.log())
-            return pattern.search(self.log())
-
-        self.port = int(wait_for("the gateway to listen", listening).group(1))
+        super().start()
         wait_for("the device list", lambda: "inference compute" in self.log() or "no device" in self.log())
-
-    def log(self):
-        with open(self.log_path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-
-    def close(self):
-        for sock in self.sockets:
-            sock.close()
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        log = self.log()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if "Sanitizer" in log or "runtime error" in log:
-            raise AssertionError(log)
-
-    def runners(self):
-        return children(self.process.pid)
-
-    def request(self, method, path, body=None, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        try:
-            data = body if body is None or isinstance(body, (bytes, str)) else json.dumps(body)
-            connection.request(method, path, data, headers or {})
-            response = connection.getresponse()
-            return Answer(response.status, response.headers, response.read())
-        finally:
-            connection.close()
-
-    def get(self, path, **headers):
-        return self.request("GET", path, headers=headers)
-
-    def post(self, path, body, **headers):
-        return self.request("POST", path, body, headers)
-
-    def ps(self):
-        return self.get("/api/ps").json["models"]
-
-    def connect(self):
-        sock = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
-        self.sockets.append(sock)
-        return sock
-
-    def send(self, method, path, body):
-        """A request on a socket of its own, its answer not read."""
-        data = json.dumps(body).encode()
-        sock = self.connect()
-        sock.sendall(b"%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
-                     % (method.encode(), path.encode(), len(data)) + data)
-        return sock
-
-
-def read_until(sock, text):
-    data = b""
-    while text not in data:
-        more = sock.recv(65536)
-        if not more:
-            raise AssertionError(f"the connection ended before {text!r}: {data!r}")
-        data += more
-    return data
-
-
-def read_all(sock):
-    data = b""
-    while more := sock.recv(65536):
-        data += more
-    return data
 
 
 class GatewayTest(unittest.TestCase):
