@@ -13,6 +13,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/store_internal.h"
+#include "common/text.h"
 #include "common/timefmt.h"
 
 enum { HOUR_SECONDS = 3600, PARTIAL_SECONDS = 7 * 24 * HOUR_SECONDS };
@@ -128,17 +129,10 @@ int store_release(struct store *s, const struct manifest *old, struct err *err)
 	return with_used(s, old, err, release_manifest);
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-	size_t n = strlen(text), m = strlen(end);
-
-	return n >= m && !strcmp(text + n - m, end);
-}
-
 /* Seconds a file may lie unused: what an interrupted pull can go on from is kept longer. */
 static int64_t patience(const char *file)
 {
-	return strstr(file, "-partial") || ends_with(file, ".tmp") ? PARTIAL_SECONDS : HOUR_SECONDS;
+	return strstr(file, "-partial") || text_ends_with(file, ".tmp") ? PARTIAL_SECONDS : HOUR_SECONDS;
 }
 
 static void sweep_blobs(const struct store *s, const struct used *u)

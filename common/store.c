@@ -298,7 +298,7 @@ int store_delete(struct store *s, const struct model_name *name, struct err *err
 	if (r == 0)
 		prune_parents(s, name);
 	if (r == 0 && old && store_release(s, old, &ignored) < 0)
-		log_debug("blobs are kept: %s", ignored.text);
+		log_warn("the blobs of a deleted model are kept: %s", ignored.text);
 	manifest_free(old);
 	return r;
 }

@@ -9,23 +9,18 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "common/limits.h"
+#include "common/text.h"
 #include "common/timefmt.h"
 #include "runner/family.h"
 #include "runner/import/check.h"
 
-static bool ends_with(const char *text, const char *end)
-{
-	size_t a = strlen(text), b = strlen(end);
-
-	return a >= b && strcmp(text + a - b, end) == 0;
-}
-
 /* By tensors, not by what a config claims. */
 static bool is_quantized(const struct st_tensor *t)
 {
-	bool weight = ends_with(t->name, ".weight");
+	bool weight = text_ends_with(t->name, ".weight");
 
-	return ends_with(t->name, ".scales") || ends_with(t->name, ".weight_packed") ||
+	return text_ends_with(t->name, ".scales") || text_ends_with(t->name, ".weight_packed") ||
 	       (weight && (t->dtype == DTYPE_U8 || t->dtype == DTYPE_U32 || t->dtype == DTYPE_I8 ||
 			   t->dtype == DTYPE_F8_E4M3));
 }
@@ -73,6 +68,19 @@ static int offer_all(const struct plan *p, struct weights *w, struct err *err)
 	return 0;
 }
 
+/* Room for the configs and texts beside the tensors. */
+static int check_count(const struct plan *p, struct err *err)
+{
+	size_t n = p->n_texts + p->n_licenses + 16;
+
+	for (size_t i = 0; i < p->n_files; i++)
+		n += p->files[i].st.n_tensors;
+	if (n > LIMIT_LAYERS)
+		return err_set(err, -EINVAL, "the folder makes %zu layers, at most %u are allowed",
+			       n, LIMIT_LAYERS);
+	return 0;
+}
+
 int check_model(const struct plan *p, struct err *err)
 {
 	const struct family_configs configs = {
@@ -87,7 +95,9 @@ int check_model(const struct plan *p, struct err *err)
 
 	if (!w)
 		return err_set(err, -ENOMEM, "out of memory");
-	r = offer_all(p, w, err);
+	r = check_count(p, err);
+	if (r == 0)
+		r = offer_all(p, w, err);
 	if (r == 0)
 		r = family_check(&configs, w, err);
 	weights_close(NULL, &w);

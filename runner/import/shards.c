@@ -11,27 +11,21 @@
 #include "common/buf.h"
 #include "common/fields.h"
 #include "common/limits.h"
+#include "common/text.h"
 #include "runner/import/shards.h"
 
 #define SUFFIX ".safetensors"
 #define MAX_SHARDS 1024
 
-static bool ends_with(const char *text, const char *end)
-{
-	size_t a = strlen(text), b = strlen(end);
-
-	return a >= b && strcmp(text + a - b, end) == 0;
-}
-
 static bool is_weights(const char *name)
 {
-	return ends_with(name, SUFFIX);
+	return text_ends_with(name, SUFFIX);
 }
 
 /* "model.safetensors.index.json", "model.safetensors.index.fp16.json" */
 static bool is_index(const char *name)
 {
-	return strstr(name, SUFFIX ".index.") && ends_with(name, ".json");
+	return strstr(name, SUFFIX ".index.") && text_ends_with(name, ".json");
 }
 
 /* "-00001-of-00002.safetensors" after any stem. */

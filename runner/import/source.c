@@ -7,13 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "runner/import/source.h"
 
 struct source {
@@ -190,48 +190,6 @@ int source_file(const struct source *s, const char *name, struct err *err)
 	return fd;
 }
 
-static int read_all(int fd, char *data, size_t len)
-{
-	size_t got = 0;
-
-	while (got < len) {
-		ssize_t n = pread(fd, data + got, len - got, (off_t)got);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? errno : EIO;
-		got += (size_t)n;
-	}
-	return 0;
-}
-
-static int read_open(int fd, const char *name, size_t max, char **ret, size_t *ret_len,
-		     struct err *err)
-{
-	struct stat st;
-	char *data;
-	int cause;
-
-	if (fstat(fd, &st) < 0)
-		return err_errno(err, errno, "failed to read %s", name);
-	if ((uint64_t)st.st_size > max)
-		return err_set(err, -EINVAL, "%s is too large: %lld bytes, at most %zu", name,
-			       (long long)st.st_size, max);
-	data = malloc((size_t)st.st_size + 1);
-	if (!data)
-		return err_set(err, -ENOMEM, "failed to read %s: out of memory", name);
-	cause = read_all(fd, data, (size_t)st.st_size);
-	if (cause) {
-		free(data);
-		return err_errno(err, cause, "failed to read %s", name);
-	}
-	data[st.st_size] = '\0';
-	*ret = data;
-	*ret_len = (size_t)st.st_size;
-	return 0;
-}
-
 int source_read(const struct source *s, const char *name, size_t max,
 		char **ret, size_t *ret_len, struct err *err)
 {
@@ -240,7 +198,7 @@ int source_read(const struct source *s, const char *name, size_t max,
 
 	if (fd < 0)
 		return fd;
-	r = read_open(fd, name, max, ret, ret_len, err);
+	r = file_load_fd(fd, name, max, ret, ret_len, err);
 	close(fd);
-	return r;
+	return r == -EBADMSG ? -EINVAL : r;     /* too large: not ours but the folder's fault */
 }

@@ -10,6 +10,7 @@
 
 #include "common/fields.h"
 #include "common/limits.h"
+#include "common/text.h"
 #include "runner/import/texts.h"
 
 /* Older programs look layers up in this order, so these lead. */
@@ -35,16 +36,9 @@ struct list {
 	size_t n;
 };
 
-static bool ends_with(const char *text, const char *end)
-{
-	size_t a = strlen(text), b = strlen(end);
-
-	return a >= b && strcmp(text + a - b, end) == 0;
-}
-
 static bool is_wanted(const char *folder, const char *name)
 {
-	if (ends_with(name, ".json"))
+	if (text_ends_with(name, ".json"))
 		return !strstr(name, ".safetensors.index.");
 	return strcmp(folder, "tokenizer") == 0 &&
 	       (strcmp(name, "merges.txt") == 0 || strncmp(name, "chat_template.", 14) == 0);
@@ -60,7 +54,7 @@ static bool has(const struct list *l, const char *name)
 
 static int parse(struct plan_text *t, struct err *err)
 {
-	if (!ends_with(t->name, ".json"))
+	if (!text_ends_with(t->name, ".json"))
 		return 0;
 	t->json = json_parse(t->bytes, t->len, false, err);
 	if (t->json)
