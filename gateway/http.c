@@ -7,6 +7,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +23,7 @@
 #include "gateway/http_server.h"
 
 #define INPUT_MAX (64u << 10)           /* unparsed bytes held per connection */
+#define OUTPUT_MAX (1u << 20)           /* more unsent than this: no further request is read */
 #define IDLE_S 120                      /* silence while a request is awaited or read */
 #define STALL_S 300                     /* a client that takes nothing of its answer */
 #define LINGER_S 2
@@ -372,6 +375,12 @@ static bool conn_parse_piece(struct http_conn *c, struct evbuffer *in)
 	return true;
 }
 
+/* A client that pipelines but takes no answers must not fill the memory with them. */
+static bool is_crowded(const struct http_conn *c)
+{
+	return evbuffer_get_length(bufferevent_get_output(c->bev)) > OUTPUT_MAX;
+}
+
 static void conn_parse(struct http_conn *c)
 {
 	struct evbuffer *in = bufferevent_get_input(c->bev);
@@ -379,7 +388,7 @@ static void conn_parse(struct http_conn *c)
 	if (c->parsing)
 		return;
 	c->parsing = true;
-	while (c->state == CONN_READING && evbuffer_get_length(in))
+	while (c->state == CONN_READING && evbuffer_get_length(in) && !is_crowded(c))
 		if (!conn_parse_piece(c, in))
 			break;
 	c->parsing = false;
@@ -406,18 +415,26 @@ static void on_readable(struct bufferevent *bev, void *arg)
 		conn_drop_input(c);
 }
 
-/* The output is empty: a connection that is ending stops sending, then waits a little. */
+/* A connection that is ending has sent all: stops sending, then waits a little. */
+static void conn_linger(struct http_conn *c)
+{
+	c->state = CONN_LINGERING;
+	shutdown(bufferevent_getfd(c->bev), SHUT_WR);
+	set_silence(c, LINGER_S);
+	bufferevent_enable(c->bev, EV_READ);
+	conn_drop_input(c);
+}
+
+/* The output is empty. */
 static void on_written(struct bufferevent *bev, void *arg)
 {
 	struct http_conn *c = arg;
 
-	if (c->state != CONN_FLUSHING)
-		return;
-	c->state = CONN_LINGERING;
-	shutdown(bufferevent_getfd(bev), SHUT_WR);
-	set_silence(c, LINGER_S);
-	bufferevent_enable(bev, EV_READ);
-	conn_drop_input(c);
+	(void)bev;
+	if (c->state == CONN_READING)
+		conn_parse(c);          /* what waited because it was crowded */
+	else if (c->state == CONN_FLUSHING)
+		conn_linger(c);
 }
 
 static void on_ended(struct bufferevent *bev, short what, void *arg)
@@ -425,6 +442,11 @@ static void on_ended(struct bufferevent *bev, short what, void *arg)
 	struct http_conn *c = arg;
 	bool unsent = evbuffer_get_length(bufferevent_get_output(bev)) > 0;
 
+	/* Silence while a long answer is on its way; libevent has stopped reading. */
+	if ((what & BEV_EVENT_TIMEOUT) && (what & BEV_EVENT_READING) && unsent) {
+		bufferevent_enable(bev, EV_READ);
+		return;
+	}
 	/* A client may end its side early and still read what it was answered. */
 	if ((what & BEV_EVENT_EOF) && unsent && c->state != CONN_ANSWERING) {
 		c->state = CONN_FLUSHING;
@@ -451,8 +473,11 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd,
 {
 	struct http_server *s = arg;
 	struct http_conn *c = calloc(1, sizeof(*c));
+	int on = 1;
 
 	(void)listener;
+	/* A step's line must not wait for the client's word on the one before. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (c)
 		c->bev = bufferevent_socket_new(s->base, fd, BEV_OPT_CLOSE_ON_FREE);
 	if (!c || !c->bev) {

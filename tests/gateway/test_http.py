@@ -2,7 +2,7 @@
 import re
 import socket
 
-from gateway_test import GatewayTest, read_all, read_until, unittest, wait_for
+from gateway_test import PATIENCE, GatewayTest, read_all, read_until, unittest, wait_for
 
 VERSION = b'{"version":"0.32.0","easel":"'
 
@@ -164,6 +164,26 @@ class Http(GatewayTest):
                 sock.sendall(block)
             self.assertIn(b"404 page not found", read_until(sock, b"found"))
         self.assertLess(resident() - before, 64 << 20)
+
+    def test_client_that_only_asks_is_not_read_for_ever(self):
+        """Answers that nobody takes do not pile up, and all come once they are taken."""
+        one, n = b"GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n", 400_000
+        block, sent = one * 1000, 0
+        with self.gateway.connect() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            sock.settimeout(1)
+            try:
+                while sent < n * len(one):
+                    sent += sock.send(block[sent % len(one):])
+            except TimeoutError:
+                pass
+            self.assertLess(sent, n * len(one))
+            sock.settimeout(PATIENCE)
+            wanted, got, rest = sent // len(one), 0, b""
+            while got < wanted:
+                rest += sock.recv(1 << 16)
+                got += rest.count(b"HTTP/1.1 200 OK")
+                rest = rest[-14:]
 
     def test_connection_is_logged_once_a_request(self):
         self.gateway.get("/api/version", **{"X-Request-Id": "logged-once"})
