@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "cli/client.h"
-#include "cli/text.h"
+#include "common/fields.h"
 
 static int run(const struct cli *cli, const void *values, char *const *args, size_t n,
 	       struct err *err)

@@ -12,7 +12,7 @@
 #include "cli/listing.h"
 #include "cli/progress.h"
 #include "cli/source.h"
-#include "cli/text.h"
+#include "common/fields.h"
 #include "common/name.h"
 
 struct create_flags {

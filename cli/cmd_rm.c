@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/text.h"
 #include "cli/unload.h"
+#include "common/fields.h"
 
 /* A model that is not there is the deletion's error to tell. */
 static int unload_first(struct client *c, const char *name, struct err *err)

@@ -18,6 +18,7 @@
 #include "cli/text.h"
 #include "common/base64.h"
 #include "common/buf.h"
+#include "common/fields.h"
 #include "common/limits.h"
 #include "common/timefmt.h"
 

@@ -12,7 +12,7 @@
 #include "cli/client.h"
 #include "cli/listing.h"
 #include "cli/table.h"
-#include "cli/text.h"
+#include "common/fields.h"
 #include "common/timefmt.h"
 
 #define INDENT 4

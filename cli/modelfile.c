@@ -16,6 +16,7 @@
 
 #include "cli/modelfile.h"
 #include "cli/text.h"
+#include "common/fields.h"
 #include "common/limits.h"
 
 struct scanner {

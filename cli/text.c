@@ -1,6 +1,5 @@
 /*
- * Text from outside: arguments as JSON strings, descriptors read to their end, and
- * the server's times.
+ * Text from outside: descriptors read to their end, and the server's times.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,17 +9,6 @@
 #include "cli/text.h"
 #include "common/buf.h"
 #include "common/timefmt.h"
-#include "common/utf8.h"
-
-json_t *text_json(const char *text)
-{
-	size_t len;
-	char *clean = utf8_sanitize(text, strlen(text), &len);
-	json_t *value = clean ? json_stringn(clean, len) : NULL;
-
-	free(clean);
-	return value;
-}
 
 static int read_into(int fd, const char *what, struct buf *out, struct err *err)
 {

@@ -1,14 +1,10 @@
 #ifndef EASEL_CLI_TEXT_H
 #define EASEL_CLI_TEXT_H
 
-#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/err.h"
-
-/* A JSON string of any bytes: what is not UTF-8 becomes U+FFFD. NULL without memory. */
-json_t *text_json(const char *text);
 
 /*
  * All that fd gives until its end, at most max bytes; what names it in errors. The

@@ -3,8 +3,8 @@
  * What easel stop and easel rm share.
  */
 #include "cli/progress.h"
-#include "cli/text.h"
 #include "cli/unload.h"
+#include "common/fields.h"
 
 static int ignore_line(void *ctx, const json_t *line, struct err *err)
 {

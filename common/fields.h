@@ -66,5 +66,7 @@ void fields_clear(const struct field *table, void *values);
 json_t *json_parse(const char *text, size_t len, bool trailing, struct err *err);
 /* Reads a whole file (bounded by max bytes) as JSON; errors name the path. */
 json_t *json_parse_file(const char *path, size_t max, struct err *err);
+/* A JSON string of any bytes: what is not UTF-8 becomes U+FFFD. NULL without memory. */
+json_t *text_json(const char *text);
 
 #endif

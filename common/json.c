@@ -226,3 +226,13 @@ json_t *json_parse_file(const char *path, size_t max, struct err *err)
 	free(text);
 	return value;
 }
+
+json_t *text_json(const char *text)
+{
+	size_t len;
+	char *clean = utf8_sanitize(text, strlen(text), &len);
+	json_t *value = clean ? json_stringn(clean, len) : NULL;
+
+	free(clean);
+	return value;
+}

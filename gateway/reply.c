@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base64.h"
+#include "common/fields.h"
 #include "gateway/reply.h"
 
 static const struct {
@@ -90,9 +91,10 @@ static const char *error_type(int status)
 
 json_t *reply_error_object(const struct http_request *q, const struct err *err)
 {
+	/* The text may quote bytes of a path, of a child's output, or half a letter. */
 	if (!reply_is_openai(q))
-		return json_pack("{s:s}", "error", err->text);
-	return json_pack("{s:{s:s, s:s, s:n, s:n}}", "error", "message", err->text,
+		return json_pack("{s:o}", "error", text_json(err->text));
+	return json_pack("{s:{s:o, s:s, s:n, s:n}}", "error", "message", text_json(err->text),
 			 "type", error_type(reply_status(err->code)), "param", "code");
 }
 
