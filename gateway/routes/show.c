@@ -6,6 +6,7 @@
 #include "common/buf.h"
 #include "common/limits.h"
 #include "common/timefmt.h"
+#include "common/utf8.h"
 #include "gateway/bodies.h"
 #include "gateway/models.h"
 #include "gateway/reply.h"
@@ -27,12 +28,14 @@ struct shown {
 
 static char *read_text(struct gateway *gw, const struct layer *layer)
 {
-	char *text;
+	char *text, *ret;
 	size_t len;
 
 	if (!layer || store_blob_read(gw->store, layer->digest, TEXT_MAX, &text, &len, NULL) < 0)
 		return NULL;
-	return text;
+	ret = utf8_sanitize(text, len, &len);   /* JSON takes nothing else */
+	free(text);
+	return ret;
 }
 
 static char *read_licenses(struct gateway *gw, const struct manifest *m)
@@ -183,10 +186,11 @@ static int open_model(struct shown *s, const char *model, struct err *err)
 	r = model_name_read(model, "remote model details are unavailable", &s->name, err);
 	if (r == 0)
 		r = model_read(s->gw->store, &s->name, &s->manifest, err);
-	if (r == 0)
-		r = model_card_read(s->gw->store, s->manifest, &s->card, err);
 	if (r < 0)
 		return r;
+	/* A missing blob is not a missing model, which clients would pull. */
+	if (model_card_read(s->gw->store, s->manifest, &s->card, err) < 0)
+		return err->code = -EIO;
 	name_short(&s->name, s->short_name);
 	s->params = model_params(s->gw->store, s->manifest);
 	s->license = read_licenses(s->gw, s->manifest);

@@ -1,4 +1,5 @@
 """Routes that read and change the store: tags, show, ps, copy, delete, /v1/models, version."""
+import json
 import os
 import subprocess
 
@@ -37,6 +38,34 @@ class Routes(GatewayTest):
 
     def test_models_of_others_are_listed(self):
         self.assertIn("text:latest", [m["name"] for m in self.gateway.get("/api/tags").json["models"]])
+
+    def test_errors_quote_what_json_cannot_hold(self):
+        """A long name is cut in the middle of a letter; the sentence must come all the same."""
+        for length in (600, 601):
+            name = "x" * (length % 2) + "é" * length
+            answer = self.gateway.request("DELETE", "/api/delete", {"model": name})
+            self.assertEqual(answer.status, 400)
+            self.assertRegex(answer.error, 'name "x?é+\ufffd?" is invalid')
+
+    def test_missing_config_is_not_a_missing_model(self):
+        """Clients pull on 404."""
+        store = self.gateway.store
+        store.model("bare", capabilities=("image", "bare"))
+        with open(os.path.join(store.root, "manifests/registry.ollama.ai/library/bare/latest"),
+                  encoding="utf-8") as file:
+            digest = json.load(file)["config"]["digest"]
+        self.addCleanup(self.gateway.request, "DELETE", "/api/delete", {"model": "bare"})
+        os.unlink(os.path.join(store.root, "blobs", digest.replace(":", "-")))
+        answer = self.gateway.post("/api/show", {"model": "bare"})
+        self.assertEqual(answer.status, 500)
+        self.assertIn(digest, answer.error)
+
+    def test_license_in_another_encoding(self):
+        store = self.gateway.store
+        store.model("latin", extra=[store.layer(LICENSE, "Droits réservés".encode("latin-1"))])
+        self.addCleanup(self.gateway.request, "DELETE", "/api/delete", {"model": "latin"})
+        self.assertEqual(self.gateway.post("/api/show", {"model": "latin"}).json["license"],
+                         "Droits r\ufffdserv\ufffds")
 
     def test_damaged_manifests_are_skipped(self):
         folder = os.path.join(self.gateway.store.root, "manifests", "registry.ollama.ai", "library", "broken")
