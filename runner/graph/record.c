@@ -126,15 +126,17 @@ static int bind_inputs(struct recorder *r, const struct node *n, struct vk_dispa
 	int code = 0;
 
 	for (unsigned k = 0; k < NODE_MAX_IN && code == 0; k++) {
+		const struct vk_input *in = &d->inputs[i];
 		const T x = n->in[k];
 
 		if (!x.id)
 			continue;
-		code = bind_input(r, d, i, buffer_of(r, x), graph_offset_of(r->g, x), tensor_bytes(x.rows, x.cols));
-		reads[(*n_reads)++] = (struct range){
-			d->inputs[i].buffer, d->inputs[i].offset, d->inputs[i].offset + d->inputs[i].bytes,
-		};
-		i++;
+		code = bind_input(r, d, i++, buffer_of(r, x), graph_offset_of(r->g, x),
+				  tensor_bytes(x.rows, x.cols));
+		if (code == 0)
+			reads[(*n_reads)++] = (struct range){
+				in->buffer, in->offset, in->offset + vk_input_bytes(r->g->vk, in),
+			};
 	}
 	for (unsigned k = 0; k < NODE_MAX_WEIGHTS && code == 0; k++) {
 		const struct weight *w = n->weights[k];

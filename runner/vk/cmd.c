@@ -141,7 +141,7 @@ static int get_view(struct vk_cmd *c, const struct vk_input *in, VkBufferView *r
 	info.buffer = in->buffer->handle;
 	info.format = format_table[in->format].format;
 	info.offset = in->offset;
-	info.range = in->bytes;
+	info.range = vk_input_bytes(c->vk, in);
 	r = vk_result(vkCreateBufferView(c->vk->device, &info, NULL, &v.handle), "texel view", err);
 	if (r < 0)
 		return r;

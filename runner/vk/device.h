@@ -27,7 +27,7 @@ struct vk_buffer {
 	VkBuffer handle;
 	VkDeviceMemory memory;
 	void *map;                              /* NULL when not mapped */
-	uint64_t size;
+	uint64_t size, room;                    /* asked for; with what was added behind it */
 };
 
 #endif

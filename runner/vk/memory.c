@@ -8,7 +8,8 @@
 #include "runner/vk/device.h"
 #include "runner/vk/result.h"
 
-enum { OFF_POWER_OF_TWO = 256 };
+/* Behind every buffer; see padded_size() and vk_input_bytes(). */
+enum { SLACK = 256 };
 
 /* Memory of a place: what it must have, and what it should and should not have besides. */
 static const struct place_row {
@@ -48,9 +49,11 @@ static bool mappable(const struct vk *vk, uint32_t type)
 /* Mesa's software device compiles a kernel again for sizes that are powers of two. */
 static uint64_t padded_size(const struct vk *vk, uint64_t size)
 {
-	const bool fits = size + OFF_POWER_OF_TWO <= vk->probe.limits.buffer_size;
+	uint64_t padded = size + SLACK;
 
-	return size & (size - 1) || !fits ? size : size + OFF_POWER_OF_TWO;
+	if (!(padded & (padded - 1)))
+		padded += SLACK;
+	return padded <= vk->probe.limits.buffer_size ? padded : size;
 }
 
 static int refuse_size(const struct vk *vk, uint64_t size, struct err *err)
@@ -73,6 +76,7 @@ static int buffer_handle(struct vk *vk, struct vk_buffer *b, uint64_t size, VkBu
 		.usage = usage,
 	};
 
+	b->room = size;
 	return vk_result(vkCreateBuffer(vk->device, &info, NULL, &b->handle), "device buffer", err);
 }
 
@@ -204,4 +208,16 @@ void *vk_buffer_map(struct vk_buffer *b)
 uint64_t vk_buffer_size(const struct vk_buffer *b)
 {
 	return b->size;
+}
+
+/*
+ * Mesa's software device takes bits 8 to 15 of a range for a mip level, and compiles a
+ * kernel again for every mix of inputs where they are and are not all zero.
+ */
+uint64_t vk_input_bytes(const struct vk *vk, const struct vk_input *in)
+{
+	const uint64_t more = in->bytes + SLACK;
+	const bool recompiled = vk->probe.info.type == VK_SOFTWARE && !(in->bytes & 0xff00);
+
+	return recompiled && in->offset + more <= in->buffer->room ? more : in->bytes;
 }

@@ -85,6 +85,9 @@ struct vk_input {
 	struct vk_buffer *buffer;
 	uint64_t offset, bytes;                 /* offset: multiple of texel_align */
 };
+/* Bytes that are bound for an input: a few more where that spares compiling a kernel twice. */
+uint64_t vk_input_bytes(const struct vk *vk, const struct vk_input *in);
+
 struct vk_dispatch {
 	unsigned shader;                        /* enum shader of shaders/shaders.h */
 	uint32_t spec[VK_MAX_SPEC];             /* values of constant_id 0..n_spec-1; id 0 is always subgroup_size */

@@ -233,6 +233,28 @@ static void test_refusals(void **state)
 	vk_buffer_destroy(vk, &b);
 }
 
+/* Views of one kind for the software device, inside the buffer; nothing changes elsewhere. */
+static void test_input_bytes(void **state)
+{
+	static const uint64_t sizes[] = { 16, 1024, 1 << 16, (1 << 16) + 256, 5 << 20 };
+	struct vk_buffer *b = buffer(VK_DEVICE, 5 << 20);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		const struct vk_input in = { VK_R32G32B32A32_UINT, b, 0, sizes[i] };
+		const uint64_t bytes = vk_input_bytes(vk, &in);
+
+		assert_in_range(bytes, sizes[i], sizes[i] + 256);
+		assert_int_equal(bytes % 16, 0);
+		if (vk_info(vk)->type == VK_SOFTWARE)
+			assert_true(bytes & 0xff00);
+		else
+			assert_int_equal(bytes, sizes[i]);
+	}
+	vk_buffer_destroy(vk, &b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +265,7 @@ int main(void)
 		cmocka_unit_test(test_upload_large),
 		cmocka_unit_test(test_import),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_input_bytes),
 	};
 
 	vk = device_open();
