@@ -184,8 +184,5 @@ int output_write(struct output *o, const struct options *options, const char *co
 	r = store_resolve(o->store, &options->name, &name, err);
 	if (r < 0)
 		return r;
-	r = write_tag(o, &name, ret, err);
-	if (r < 0)
-		err_prefix(err, "failed to write manifest");
-	return r;
+	return write_tag(o, &name, ret, err);
 }
