@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "common/text.h"
 #include "gateway/access.h"
 #include "gateway/address.h"
 
@@ -181,13 +182,6 @@ static void cut_port(const char *host, char *ret, size_t size)
 	snprintf(ret, size, "%.*s", end ? (int)(end - host) : (int)strlen(host), host);
 }
 
-static bool ends_with(const char *text, const char *suffix)
-{
-	size_t len = strlen(text), n = strlen(suffix);
-
-	return len >= n && !strcasecmp(text + len - n, suffix);
-}
-
 static bool is_this_machine(const char *name)
 {
 	char own[256];
@@ -203,8 +197,8 @@ bool access_host_allowed(const char *header)
 	char host[256];
 
 	cut_port(header, host, sizeof(host));
-	return !host[0] || !strcasecmp(host, "localhost") || ends_with(host, ".localhost") ||
-	       ends_with(host, ".local") || ends_with(host, ".internal") ||
+	return !host[0] || !strcasecmp(host, "localhost") || text_ends_with(host, ".localhost") ||
+	       text_ends_with(host, ".local") || text_ends_with(host, ".internal") ||
 	       is_this_machine(host) || address_is_private(host) || address_is_own(host);
 }
 
