@@ -158,17 +158,22 @@ static int load_pool(struct loading *l, size_t first, size_t end, uint64_t bytes
 static int load_copies(struct loading *l)
 {
 	size_t first = 0;
+	int r = 0;
 
-	while (first < l->w->n_claims) {
+	while (first < l->w->n_claims && r == 0) {
 		uint64_t bytes;
 		size_t end = fill_pool(l, first, &bytes);
-		int r = bytes ? load_pool(l, first, end, bytes) : 0;
 
-		if (r < 0)
-			return r;
+		if (bytes)
+			r = load_pool(l, first, end, bytes);
 		first = end;
 	}
-	return vk_upload_finish(l->vk, l->err);
+	/* Also after a failure: copies still on their way use buffers that go next. */
+	if (r < 0)
+		vk_upload_finish(l->vk, NULL);
+	else
+		r = vk_upload_finish(l->vk, l->err);
+	return r;
 }
 
 int weights_load(struct weights *w, struct vk *vk, weights_progress progress, void *context,
