@@ -261,7 +261,8 @@ static void work(struct worker *w)
 {
 	struct msg task;
 
-	while (next_task(w, &task)) {
+	/* A lost device does not come back for this process: the gateway starts another. */
+	while (!vk_lost(w->vk) && next_task(w, &task)) {
 		if (task.type == MSG_LOAD)
 			load(w, &task.load);
 		else

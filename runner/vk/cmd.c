@@ -285,11 +285,20 @@ int vk_submit(struct vk *vk, struct vk_cmd *c, struct err *err)
 		.commandBufferCount = 1,
 		.pCommandBuffers = &c->commands,
 	};
-	int r = vk_result(vkQueueSubmit(vk->queue, 1, &info, vk->fence), "GPU work", err);
+	VkResult submitted = vkQueueSubmit(vk->queue, 1, &info, vk->fence);
+	int r = vk_result(submitted, "GPU work", err);
 
-	if (r == 0)
-		r = vk_result(vkWaitForFences(vk->device, 1, &vk->fence, VK_TRUE, UINT64_MAX), "GPU work", err);
+	vk->lost |= submitted == VK_ERROR_DEVICE_LOST;
+	if (r < 0)
+		return r;
+	r = vk_result(vkWaitForFences(vk->device, 1, &vk->fence, VK_TRUE, UINT64_MAX), "GPU work", err);
 	if (r == 0)
 		r = vk_result(vkResetFences(vk->device, 1, &vk->fence), "GPU work", err);
+	vk->lost |= r < 0;
 	return r;
+}
+
+bool vk_lost(const struct vk *vk)
+{
+	return vk->lost;
 }

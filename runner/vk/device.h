@@ -16,6 +16,7 @@ struct vk {
 	VkQueue queue;
 	VkCommandPool pool;
 	VkFence fence;                          /* of the one submit in flight */
+	bool lost;
 	VkPhysicalDeviceMemoryProperties memory;
 	struct pipelines pipelines;
 	struct upload upload;

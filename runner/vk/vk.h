@@ -114,6 +114,7 @@ int vk_cmd_end(struct vk_cmd *c, struct err *err);
 void vk_cmd_destroy(struct vk *vk, struct vk_cmd **c);
 /* Submits and waits. -EIO with the cause for a lost device, -ENOMEM "out of device memory". */
 int vk_submit(struct vk *vk, struct vk_cmd *c, struct err *err);
+bool vk_lost(const struct vk *vk);      /* work did not come back: only vk_close() is left */
 
 /* Messages of the validation layer so far (0 when it is off; EASEL_VALIDATION=1 turns it on). */
 unsigned vk_validation_messages(const struct vk *vk);

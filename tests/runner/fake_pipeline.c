@@ -1,7 +1,7 @@
 /*
  * A device and a pipeline without either, for tests of the runner's socket and thread.
  * What it does hangs on the model's name and the prompt: "no device" as EASEL_DEVICE,
- * a model whose manifest has no layers fails, prompts "fail" and "slow".
+ * a model whose manifest has no layers fails, prompts "fail", "slow" and "lose the device".
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,9 +13,10 @@
 
 struct vk {
 	struct vk_device_info info;
+	bool lost;
 };
 struct pipeline {
-	int unused;
+	struct vk *vk;
 };
 
 static void nap(long ms)
@@ -43,6 +44,11 @@ const struct vk_device_info *vk_info(const struct vk *vk)
 	return &vk->info;
 }
 
+bool vk_lost(const struct vk *vk)
+{
+	return vk->lost;
+}
+
 const char *vk_type_name(enum vk_type t)
 {
 	return t == VK_SOFTWARE ? "software" : "other";
@@ -52,13 +58,13 @@ int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m
 		  void (*progress)(void *, uint64_t, uint64_t), void *context,
 		  struct pipeline **ret, struct err *err)
 {
-	(void)vk;
 	(void)s;
 	if (m->n_layers == 0)
 		return err_set(err, -EINVAL, "the model has no tensors");
 	for (uint64_t i = 1; i <= 4; i++)
 		progress(context, i * 25, 100);
 	*ret = calloc(1, sizeof **ret);
+	(*ret)->vk = vk;
 	return 0;
 }
 
@@ -93,7 +99,10 @@ int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
 {
 	bool slow = strcmp(r->prompt, "slow") == 0;
 
-	(void)p;
+	if (strcmp(r->prompt, "lose the device") == 0) {
+		p->vk->lost = true;
+		return err_set(err, -EIO, "GPU work: the device was lost");
+	}
 	if (strcmp(r->prompt, "fail") == 0)
 		return err_set(err, -EDOM, "the numbers are not finite");
 	for (uint32_t i = 1; slow || i <= r->steps; i++) {

@@ -276,6 +276,21 @@ static void gateway_gone(void **state)
 	assert_int_equal(end(&p), 0);
 }
 
+/* The request fails, then the process ends by itself: it could never draw again. */
+static void lost_device(void **state)
+{
+	struct frame f;
+	struct peer p;
+
+	(void)state;
+	start(&p, NULL);
+	load(&p);
+	put_generate(&p, 1, TEXT("lose the device"));
+	expect_failed(&p, 1, "internal");
+	assert_false(next(&p, &f));
+	assert_int_equal(end(&p), 0);
+}
+
 static void failed_load(void **state)
 {
 	struct peer p;
@@ -362,6 +377,7 @@ int main(void)
 		cmocka_unit_test(pictures),
 		cmocka_unit_test(cancelled),
 		cmocka_unit_test(gateway_gone),
+		cmocka_unit_test(lost_device),
 		cmocka_unit_test(failed_load),
 		cmocka_unit_test(no_device),
 		cmocka_unit_test(misbehaviour),
