@@ -114,7 +114,7 @@ static bool guided(const struct loop *l, uint32_t step)
 	const struct pipeline_request *r = l->request;
 	float t = (1000.0f - 1000.0f * l->sigmas[step]) / 1000.0f;
 
-	return r->guidance > 0 && !(r->cfg_truncation <= 1 && t > (float)r->cfg_truncation);
+	return r->guidance > 0 && !(r->cfg_truncation <= 1 && (double)t > r->cfg_truncation);
 }
 
 static int one_step(struct loop *l, uint32_t step, float *latent)

@@ -15,6 +15,8 @@ enum {
 	MAX_BLOCKS = 1024, MAX_WIDTH = 1 << 16, MAX_POSITIONS = 1 << 20,
 };
 
+static const float head_norm_eps = 1e-5f;       /* of queries and keys, whatever norm_eps is */
+
 /* ---- config ---- */
 
 #define COUNT(member, max_) \
@@ -185,7 +187,7 @@ static void bind_attention(const struct zimage *m, struct weights *w, struct att
 
 	*a = (struct attention){
 		.n_heads = m->n_heads, .n_kv_heads = m->n_kv_heads, .head_dim = m->head_dim,
-		.eps = (float)m->norm_eps, .layout = ROPE_INTERLEAVED,
+		.eps = head_norm_eps, .layout = ROPE_INTERLEAVED,
 	};
 	weights_matrix(w, &a->q.weight, m->dim, m->dim, "%s.%u.attention.to_q.weight", list, i);
 	weights_matrix(w, &a->k.weight, kv, m->dim, "%s.%u.attention.to_k.weight", list, i);
