@@ -155,6 +155,25 @@ static int write_picture(struct pipeline *p, const struct pipeline_request *r, c
 	return code;
 }
 
+/* Whether both graphs have room: minutes are not spent on a picture that cannot be decoded. */
+static int check_room(struct pipeline *p, uint32_t h, uint32_t w, struct err *err)
+{
+	const struct transformer_class *t = p->parts.family->transformer;
+	const uint32_t n_text = 1;      /* at least; what a caption takes is seen when it is there */
+	uint64_t step = 0, decode = 0;
+	uint32_t side;
+	int code;
+
+	code = t->check_size(p->parts.transformer, h, w, n_text, err);
+	if (code == 0)
+		code = denoise_plan(p, h, w, n_text, &step, err);
+	if (code == 0)
+		code = arena_check(p->shop.vk, step, err);
+	if (code == 0)
+		code = decode_plan(p, h, w, &side, &decode, err);
+	return code < 0 ? code : arena_check(p->shop.vk, decode, err);
+}
+
 static int draw(struct pipeline *p, const struct pipeline_request *r, struct buf *png,
 		struct err *err)
 {
@@ -166,7 +185,9 @@ static int draw(struct pipeline *p, const struct pipeline_request *r, struct buf
 
 	if (!latent)
 		return err_set(err, -ENOMEM, "out of memory");
-	code = draw_latent(p, r, h, w, latent, err);
+	code = check_room(p, h, w, err);
+	if (code == 0)
+		code = draw_latent(p, r, h, w, latent, err);
 	if (code == 0) {
 		workshop_progress(&p->shop, "decode", r->steps, r->steps);
 		code = write_picture(p, r, latent, png, err);

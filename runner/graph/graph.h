@@ -114,6 +114,8 @@ void graph_read(struct graph *g, T x, float *dst);
 /* Kept taps, in the order they were made: NULL name at the end. */
 const char *graph_tap_name(const struct graph *g, size_t i, T *ret);
 
+/* -ENOMEM, saying so, when the device has no room for a workspace of so many bytes. */
+int arena_check(struct vk *vk, uint64_t bytes, struct err *err);
 void arena_finish(struct vk *vk, struct arena *a);
 
 /* Bytes between rows of x. */

@@ -30,16 +30,26 @@ void arena_finish(struct vk *vk, struct arena *a)
 	a->generation++;
 }
 
-static int arena_reserve(struct vk *vk, struct arena *a, uint64_t bytes, struct err *err)
+int arena_check(struct vk *vk, uint64_t bytes, struct err *err)
 {
 	const uint64_t most = vk_limits(vk)->arena_size;
+
+	if (bytes <= most)
+		return 0;
+	return err_set(err, -ENOMEM, "this picture needs %" PRIu64 " bytes of workspace on %s, "
+		       "which has room for %" PRIu64 ": choose a smaller size",
+		       bytes, vk_info(vk)->name, most);
+}
+
+static int arena_reserve(struct vk *vk, struct arena *a, uint64_t bytes, struct err *err)
+{
 	int r;
 
 	if (bytes <= a->size)
 		return 0;
-	if (bytes > most)
-		return err_set(err, -ENOMEM, "this picture needs %" PRIu64 " bytes of workspace on %s, which has room "
-			       "for %" PRIu64 ": choose a smaller size", bytes, vk_info(vk)->name, most);
+	r = arena_check(vk, bytes, err);
+	if (r < 0)
+		return r;
 	arena_finish(vk, a);
 	r = vk_buffer_create(vk, VK_DEVICE, bytes, &a->buffer, err);
 	if (r < 0)

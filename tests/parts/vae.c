@@ -171,6 +171,14 @@ static void test_tiles_when_room_is_short(void **unused)
 	fixture_close(&f);
 }
 
+static void note_work(void *context, const char *phase, uint32_t step, uint32_t total)
+{
+	(void)phase;
+	(void)step;
+	(void)total;
+	*(bool *)context = true;
+}
+
 static void test_no_room_at_all(void **unused)
 {
 	const struct vk_limits real = *vk_limits(vk);
@@ -178,16 +186,26 @@ static void test_no_room_at_all(void **unused)
 	const struct pipeline_request request = {
 		.prompt = "cat", .width = 64, .height = 64, .steps = 1, .cfg_truncation = 1,
 	};
+	bool worked = false;
+	const struct pipeline_hooks hooks = { .context = &worked, .progress = note_work };
+	uint64_t bytes;
+	uint32_t side;
+	int i;
 	struct buf png = BUF_INIT(1 << 20);
 	struct err err = { 0 };
 	struct fixture f;
 
 	(void)unused;
 	fixture_open(&f, vk, golden_path("models/zimage-a"));
-	limits.arena_size = 4096;
-	vk_limits_override(vk, &limits);
-	assert_int_equal(pipeline_generate(f.pipeline, &request, NULL, &png, &err), -ENOMEM);
-	assert_non_null(strstr(err.text, "choose a smaller size"));
+	assert_int_equal(decode_plan(f.pipeline, 8, 8, &side, &bytes, &err), 0);
+	for (i = 0; i < 2; i++) {
+		limits.arena_size = i ? bytes - 1 : 4096;
+		vk_limits_override(vk, &limits);
+		assert_int_equal(pipeline_generate(f.pipeline, &request, &hooks, &png, &err),
+				 -ENOMEM);
+		assert_non_null(strstr(err.text, "choose a smaller size"));
+		assert_false(worked);
+	}
 	limits.arena_size = real.arena_size;
 	vk_limits_override(vk, &limits);
 	assert_int_equal(pipeline_generate(f.pipeline, &request, NULL, &png, &err), 0);
