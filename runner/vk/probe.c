@@ -200,8 +200,8 @@ static uint64_t arena_limit(const struct probe *p)
 }
 
 /*
- * Far below the peak, on purpose: short slices cost little (a submit is 0.1 ms), long
- * ones delay a cancel and may trip a watchdog.
+ * A few hundredths of the slowest such device's peak, on purpose: short slices cost
+ * little (a submit is 0.1 ms), long ones delay a cancel and may trip a watchdog.
  */
 static double flops_per_ms(enum vk_type type)
 {
@@ -209,10 +209,10 @@ static double flops_per_ms(enum vk_type type)
 
 	switch (type) {
 	case VK_DISCRETE:
-		return 1e9;
+		return 2e8;
 	case VK_INTEGRATED:
 	case VK_VIRTUAL:
-		return 1e8;
+		return 2e7;
 	default:
 		return 4e6 * (double)(cpus < 1 ? 1 : cpus > 32 ? 32 : cpus);
 	}
