@@ -221,7 +221,9 @@ static void walk(struct names *names, const char *path, unsigned depth, struct m
 			continue;
 		if (depth + 1 == NAME_PARTS && entry->d_type == DT_DIR)
 			continue;
-		snprintf(below, sizeof below, "%s/%s", path, entry->d_name);
+		/* Longer than any path: nothing that a name could lead to. */
+		if ((size_t)snprintf(below, sizeof below, "%s/%s", path, entry->d_name) >= sizeof below)
+			continue;
 		if (depth + 1 < NAME_PARTS)
 			walk(names, below, depth + 1, name);
 		else

@@ -70,6 +70,8 @@ step 'build' build build-test
 meson_suite tests build-test --no-suite clients
 
 if [ "$mode" = all ]; then
+  # The optimizer sees what the debug build's warnings do not.
+  step 'release build' build build-release --buildtype=release -Dtests=false
   step 'build with ASan and UBSan' build build-asan -Db_sanitize=address,undefined -Db_lundef=false
   meson_suite sanitizers build-asan --no-suite clients --no-suite style --timeout-multiplier 5
   step 'fuzzers, 10 s each' scripts/fuzz.sh 10

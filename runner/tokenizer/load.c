@@ -43,7 +43,7 @@ static char *token_bytes(const char *printed, size_t printed_len, size_t *ret_le
 static int add_token(struct bpe *b, const char *token, const json_t *value, struct err *err)
 {
 	bool ok = true;
-	uint32_t id;
+	uint32_t id = 0;
 	size_t len;
 	char *bytes;
 	int r;
@@ -216,7 +216,7 @@ static int load_added(struct bpe *b, const json_t *list, struct err *err)
 		return err_set(err, -EINVAL, "tokenizer: added_tokens is not an array");
 	for (i = 0; i < json_array_size(list); i++) {
 		const json_t *token = json_array_get(list, i);
-		uint32_t id;
+		uint32_t id = 0;
 		int r = token_id(json_object_get(token, "id"), "an added token", &id, err);
 
 		if (r == 0)
