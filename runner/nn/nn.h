@@ -31,7 +31,7 @@ T nn_attention(struct graph *g, const struct attention *a, T x, T rope);
  * Host: the dim / 2 pairs of one axis into a row of a table for op_rope(), from pair
  * pair0 on; pair i turns by position * theta^(-2i / dim).
  */
-void nn_rope_fill(float *row, uint32_t head_dim, uint32_t pair0, double position, uint32_t dim,
-		  double theta);
+void nn_rope_fill(float *row, uint32_t head_dim, uint32_t pair0, uint32_t position, uint32_t dim,
+		  double theta, enum rope_layout layout);
 
 #endif

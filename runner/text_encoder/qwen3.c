@@ -266,7 +266,8 @@ static int qwen3_feed(const void *self, struct graph *g, T embeds, T rope, const
 	gather(m, ids, n, x);
 	graph_write(g, embeds, x);
 	for (i = 0; i < n; i++)
-		nn_rope_fill(x + (size_t)i * m->head_dim, m->head_dim, 0, i, m->head_dim, m->theta);
+		nn_rope_fill(x + (size_t)i * m->head_dim, m->head_dim, 0, i, m->head_dim, m->theta,
+			     ROPE_HALVES);
 	graph_write(g, rope, x);
 	free(x);
 	return 0;

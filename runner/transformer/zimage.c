@@ -131,7 +131,7 @@ static void rope_row(const struct zimage *m, float *row, uint32_t frame, uint32_
 
 	for (axis = 0; axis < ZIMAGE_AXES; axis++) {
 		nn_rope_fill(row, m->head_dim, pair, position[axis], m->axes_dims[axis],
-			     m->rope_theta);
+			     m->rope_theta, ROPE_INTERLEAVED);
 		pair += m->axes_dims[axis] / 2;
 	}
 }
