@@ -270,17 +270,37 @@ static int open_output(struct process *p, int i)
 	return r < 0 ? r : pipe[1];
 }
 
+/*
+ * No signal may reach the child before child_exec() reset the handlers: ours would run
+ * there and write to the pipe that tells our own loop of signals, so that a SIGTERM for
+ * a child just begun would end the gateway.
+ */
+static pid_t fork_child(const char *const argv[], int fd3, const int out[OUT_PIPES])
+{
+	sigset_t all, before;
+	pid_t parent = getpid(), pid;
+	int error;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	pid = fork();
+	error = errno;
+	if (pid == 0)
+		child_exec(argv, fd3, out, parent);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	errno = error;
+	return pid;
+}
+
 static int start(struct process *p, const char *const argv[], int fd3)
 {
 	int out[OUT_PIPES] = { -1, -1 }, r = 0;
-	pid_t parent = getpid(), pid;
+	pid_t pid;
 
 	for (int i = 0; i < OUT_PIPES && r >= 0; i++)
 		r = out[i] = open_output(p, i);
 	if (r >= 0) {
-		pid = fork();
-		if (pid == 0)
-			child_exec(argv, fd3, out, parent);
+		pid = fork_child(argv, fd3, out);
 		r = pid < 0 ? -errno : 0;
 		p->pid = pid < 0 ? 0 : pid;
 	}

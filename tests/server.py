@@ -126,6 +126,9 @@ class Server:
             connection.request(method, path, data, headers or {})
             response = connection.getresponse()
             return Answer(response.status, response.headers, response.read())
+        except ConnectionError as error:
+            raise AssertionError(f"{error}; exit status {self.process.poll()}; the log ends with:\n"
+                                 + self.log()[-8000:]) from error
         finally:
             connection.close()
 

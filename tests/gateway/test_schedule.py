@@ -59,6 +59,14 @@ class Schedule(GatewayTest):
         sock.close()
         wait_for("the runner to end", lambda: not self.gateway.runners())
 
+    def test_stopping_a_runner_that_only_begins_stops_nothing_else(self):
+        """A signal for a child that has not reached exec must not be taken for one's own."""
+        for _ in range(60):
+            sock = self.gateway.send("POST", "/api/generate", body("slow-load", keep_alive=0))
+            wait_for("the load", lambda: self.states().get("slow-load") == "loading")
+            sock.close()
+            wait_for("the runner to end", lambda: not self.gateway.runners())
+
     def test_keep_alive_zero_unloads_after_the_request(self):
         self.assertEqual(self.gateway.post("/api/generate", body(keep_alive=0)).status, 200)
         wait_for("the runner to end", lambda: not self.gateway.runners())
