@@ -32,6 +32,14 @@ static void on_line(void *owner, int stream, const char *line)
 	}
 }
 
+static void forget(void *owner)
+{
+	struct question *q = owner;
+
+	buf_finish(&q->out);
+	free(q);
+}
+
 static void on_exited(void *owner, int wait_status)
 {
 	struct question *q = owner;
@@ -44,11 +52,10 @@ static void on_exited(void *owner, int wait_status)
 			last_words_any(&q->words) ? ": " : "", last_words_text(&q->words));
 		q->done(q->ctx, NULL, &err);
 	}
-	buf_finish(&q->out);
-	free(q);
+	forget(q);
 }
 
-static const struct process_handler handler = { on_line, on_exited };
+static const struct process_handler handler = { on_line, on_exited, forget };
 
 int runners_list_devices(struct runners *all, runner_devices_fn done, void *ctx, struct err *err)
 {
@@ -64,6 +71,6 @@ int runners_list_devices(struct runners *all, runner_devices_fn done, void *ctx,
 	q->ctx = ctx;
 	r = process_spawn(runners_processes(all), argv, -1, &handler, q, &process, err);
 	if (r < 0)
-		free(q);
+		forget(q);
 	return r;
 }

@@ -375,6 +375,8 @@ void processes_destroy(struct processes *all)
 		while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
 			;
 		LIST_REMOVE(p, link);
+		if (p->handler->abandoned)
+			p->handler->abandoned(p->owner);
 		process_free(p);
 	}
 	if (all->child_event)

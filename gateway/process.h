@@ -20,10 +20,12 @@ struct process_handler {
 	void (*line)(void *owner, int stream, const char *line);
 	/* It was waited for and said its last line. The process is freed on return. */
 	void (*exited)(void *owner, int wait_status);
+	/* Optional: killed by processes_destroy(), exited() will not come. */
+	void (*abandoned)(void *owner);
 };
 
 int processes_create(struct event_base *base, struct processes **ret, struct err *err);
-/* SIGKILL to all that are left, waits for them; no handler is called any more. */
+/* SIGKILL to all that are left, waits for them; of handlers only abandoned() is called. */
 void processes_destroy(struct processes *all);
 
 /* fd3 (or -1) becomes the child's descriptor 3; the caller keeps and closes its own copy. */

@@ -342,7 +342,7 @@ static void on_exited(void *owner, int wait_status)
 		all->done(all->ctx);
 }
 
-static const struct process_handler process_handler = { on_line, on_exited };
+static const struct process_handler process_handler = { on_line, on_exited, NULL };
 
 static int watch(struct runner *r)
 {
