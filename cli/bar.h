@@ -6,7 +6,7 @@
 
 #include "common/buf.h"
 
-/* One line of the progress display each (cli.md section 6), at most columns wide. */
+/* One line of the progress display each, at most columns wide. */
 
 /* "importing x ⠋ "; at any time the next glyph each 100 ms. Without message the glyph alone. */
 void bar_spinner(struct buf *out, const char *message, int64_t age_ms, unsigned columns);

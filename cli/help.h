@@ -5,7 +5,7 @@
 
 #include "cli/cli.h"
 
-/* The layout of cli.md 1.3, made from the command table. */
+/* Help as Ollama's command line lays it out, made from the command table. */
 void help_root(const struct cli *cli, FILE *out);
 void help_command(const struct cli *cli, const struct command *command, FILE *out);
 

@@ -1,5 +1,5 @@
 /*
- * Aligned columns as Ollama's command line prints them (cli.md 4.1), trailing blanks
+ * Aligned columns as Ollama's command line prints them, trailing blanks
  * included: scripts cut them by position.
  */
 #include <errno.h>

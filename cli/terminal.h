@@ -8,7 +8,7 @@
 bool terminal_can_redraw(int fd);
 /* 24 by 80 when unknown. */
 void terminal_size(int fd, unsigned *ret_rows, unsigned *ret_columns);
-/* Shows a PNG where the terminal on stdout can (cli.md 7.6); else does nothing. */
+/* Shows a PNG where the terminal on stdout can; else does nothing. */
 void terminal_show_png(const void *png, size_t len);
 
 #endif

@@ -41,7 +41,7 @@ struct field {
 
 enum fields_flags {
 	FIELDS_STRICT = 1,              /* an unknown member is an error (messages) */
-	FIELDS_NOCASE = 2,              /* exact name first, else case-insensitively (HTTP, api.md 1.1) */
+	FIELDS_NOCASE = 2,              /* exact name first, else case-insensitively (HTTP bodies) */
 };
 
 /*
@@ -59,7 +59,7 @@ void fields_clear(const struct field *table, void *values);
 
 /*
  * Parses one JSON value. Invalid UTF-8 inside strings becomes U+FFFD; depth is
- * bounded; text after the value is ignored when trailing is true (api.md 1.1).
+ * bounded; text after the value is ignored when trailing is true.
  * NULL with err: "EOF" for nothing but white space, "unexpected EOF" when cut
  * off, else the syntax error.
  */

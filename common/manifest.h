@@ -29,7 +29,7 @@ struct layer {
 	json_t *shape;                  /* likewise */
 };
 
-/* store.md section 4. */
+/* A tag: the layers of one model. */
 struct manifest {
 	struct layer config;            /* config.digest is "" when the manifest has none */
 	struct layer *layers;
@@ -40,7 +40,7 @@ struct manifest {
 
 /* Checks digests, sizes and names while parsing; unknown members are tolerated. -EBADMSG. */
 int manifest_parse(const char *bytes, size_t len, struct manifest **ret, struct err *err);
-/* One line of JSON plus newline, members in the order of store.md; the caller frees. */
+/* One line of JSON plus newline, members in the reference's order; the caller frees. */
 char *manifest_print(const struct manifest *m, size_t *ret_len);
 struct manifest *manifest_create(void);
 void manifest_free(struct manifest *m);

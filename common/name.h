@@ -11,7 +11,7 @@
 #define NAME_DEFAULT_TAG       "latest"
 #define NAME_TEXT_SIZE         640      /* room for any printed name */
 
-/* [scheme://][host/][namespace/]model[:tag], store.md section 3. All parts are filled. */
+/* [scheme://][host/][namespace/]model[:tag]. All parts are filled. */
 struct model_name {
 	char host[352];
 	char namespace[88];

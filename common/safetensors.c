@@ -1,5 +1,5 @@
 /*
- * Safetensors headers, checked (store.md section 6). A struct safetensors owns its
+ * Safetensors headers, checked. A struct safetensors owns its
  * entries and its map; one thread.
  */
 #include <errno.h>

@@ -28,7 +28,7 @@ struct safetensors {
 };
 
 /*
- * Checks a header (spec store.md section 6): size, duplicate keys, shapes, dtypes,
+ * Checks a header: size, duplicate keys, shapes, dtypes,
  * ranges in bounds, not overlapping, no holes or trailing bytes. head holds the first
  * head_len bytes of a file of file_size bytes: at least the whole header.
  * -EBADMSG with what is wrong and where. Fill *ret; safetensors_finish() frees.
@@ -43,13 +43,13 @@ void safetensors_finish(struct safetensors *st);
 const struct st_tensor *safetensors_find(const struct safetensors *st, const char *name);
 /*
  * The main tensor of the blob of layer "component/tensor": key "tensor", then
- * "component/tensor", then "data" (store.md 7.2). NULL if none is there.
+ * "component/tensor", then "data". NULL if none is there.
  */
 const struct st_tensor *safetensors_pick(const struct safetensors *st, const char *layer_name);
 uint64_t st_tensor_elements(const struct st_tensor *t);
 /*
  * Header of a blob with one tensor under key "data", its data starting at a multiple
- * of 64 (decisions #16). The caller frees *ret.
+ * of 64. The caller frees *ret.
  */
 int safetensors_blob_header(enum dtype dtype, unsigned rank, const uint64_t *shape,
 			    char **ret, size_t *ret_len, struct err *err);

@@ -27,7 +27,7 @@ int64_t settings_duration_ns(const char *name, int64_t fallback);
 /* $EASEL_MODELS, $OLLAMA_MODELS, else $HOME/.ollama/models; the caller frees. */
 char *settings_models_dir(struct err *err);
 
-/* OLLAMA_HOST (cli.md section 2). Strings are owned: host_finish(). */
+/* What EASEL_HOST says. Strings are owned: host_finish(). */
 struct host {
 	bool tls;
 	char *name;                     /* "127.0.0.1"; "" = all addresses */

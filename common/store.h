@@ -12,7 +12,7 @@
 #include "common/name.h"
 
 /*
- * The models directory (store.md): content-addressed blobs and manifests, both the
+ * The models directory: content-addressed blobs and manifests, both the
  * legacy tree and manifests-v2. All writes are temporary file, fsync, rename, fsync
  * of the folder. Functions block on the disk; nothing is cached. Not thread-safe.
  */
@@ -66,12 +66,12 @@ bool store_sizes_have(const uint64_t *sizes, size_t n, uint64_t size);
 /* ---- tags ---- */
 /*
  * Maps a name onto existing spelling: exact match, else the single case-insensitive
- * match, else the longest matching prefix's spelling (store.md section 3).
+ * match, else the longest matching prefix's spelling.
  */
 int store_resolve(struct store *s, const struct model_name *name, struct model_name *ret, struct err *err);
 /* Reads the tag (v2, else legacy). -ENOENT "model '<short>' not found", -EBADMSG when damaged. */
 int store_read(struct store *s, const struct model_name *name, struct manifest **ret, struct err *err);
-/* Writes manifest blob, v2 link and legacy file (store.md section 9). */
+/* Writes manifest blob, v2 link and legacy file. */
 int store_write(struct store *s, const struct model_name *name, const void *bytes, size_t len, struct err *err);
 /* Removes the tag everywhere, then blobs that no readable manifest uses (none are freed while one is unreadable). */
 int store_delete(struct store *s, const struct model_name *name, struct err *err);

@@ -24,7 +24,7 @@ void store_unlock(struct store *s);
 /* "registry.ollama.ai" and "ollama.com" are one registry with two names on disk. */
 bool tag_host_is_public(const char *host);
 void tag_path(const struct store *s, const struct model_name *name, enum tag_tree tree, char ret[STORE_PATH]);
-/* The bytes of a tag by the rules of store.md section 9; -ENOENT when there is none. */
+/* The bytes of a tag from the newer of its forms; -ENOENT when there is none. */
 int tag_read(const struct store *s, const struct model_name *name, char **ret, size_t *ret_len,
 	     int64_t *ret_mtime_ns, struct err *err);
 

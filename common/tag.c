@@ -1,6 +1,6 @@
 /*
  * Tags on disk: the legacy tree of manifest files and the v2 tree of links into the
- * blobs (store.md sections 2 and 9). Owns nothing; blocks on the disk.
+ * blobs. Owns nothing; blocks on the disk.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -78,7 +78,7 @@ int body_read(const char *text, size_t len, const char *go_type, const struct fi
 	      void *ret, uint64_t *present, struct err *err);
 /* The first that is not empty, moved out of its variable; else an allocated "". */
 char *body_take_first(char **a, char **b);
-/* api.md 4.3: number of seconds or duration text -> ns, INT64_MAX for ever. */
+/* keep_alive: number of seconds or duration text -> ns, INT64_MAX for ever. */
 int keep_alive_read(const json_t *value, int64_t *ret_ns, struct err *err);
 
 #endif

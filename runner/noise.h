@@ -6,7 +6,7 @@
 
 /*
  * Standard normal numbers equal to torch.randn(n, generator=torch.Generator("cpu")
- * .manual_seed(seed)) in float32 (spec models/common.md section 6). Only the low 32
+ * .manual_seed(seed)) in float32. Only the low 32
  * bits of the seed count there.
  */
 struct noise {

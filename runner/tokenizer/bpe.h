@@ -6,7 +6,7 @@
 
 #include "common/err.h"
 
-/* Byte-level BPE as Qwen2/Qwen3 use it (spec models/common.md section 1). */
+/* Byte-level BPE as Qwen2/Qwen3 use it. */
 struct bpe;
 
 /*

@@ -16,7 +16,7 @@ typedef int (*tile_decode)(void *context, const struct tile *t, float *pixels, s
 
 /*
  * The whole picture [VAE_SCALE * h * VAE_SCALE * w, 3] from tiles of side latents that
- * overlap by a quarter and are blended there (spec models/common.md section 5). A side
+ * overlap by a quarter and are blended there. A side
  * that covers the latent decodes it whole. -ENOMEM, or what decode() gave.
  */
 int tiles_decode(uint32_t side, uint32_t h, uint32_t w, tile_decode decode, void *context,

@@ -1,5 +1,5 @@
-"""Requests that are wrong or odd, against the real runner: each gets what api.md and
-the decisions say, and the next request works."""
+"""Requests that are wrong or odd, against the real runner: each gets its answer, and
+the next request works."""
 import base64
 import unittest
 
