@@ -360,17 +360,6 @@ const struct weights_source *weights_host(struct weights *w, unsigned rank, cons
 	return claim_source(w, relative, rank, shape);
 }
 
-bool weights_has(const struct weights *w, const char *format, ...)
-{
-	char relative[NAME_MAX_LEN];
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(relative, sizeof relative, format, ap);
-	va_end(ap);
-	return find(w, relative);
-}
-
 static bool starts_with(const char *text, const char *prefix)
 {
 	return !strncmp(text, prefix, strlen(prefix));

@@ -10,12 +10,10 @@ layout(constant_id = 3) const uint ROUNDS = 8;
 
 #define COPY 0
 #define ADD 1
-#define MUL 2
-#define SCALE1 3
-#define GATE_ADD 4
-#define SWIGLU 5
-#define SILU 6
-#define TANH 7
+#define SCALE1 2
+#define GATE_ADD 3
+#define SWIGLU 4
+#define SILU 5
 
 layout(push_constant) uniform Push {
 	PUSH_HEAD
@@ -40,12 +38,10 @@ vec4 compute(uint at)
 
 	switch (FUNCTION) {
 	case ADD: return a + operand_b(at);
-	case MUL: return a * operand_b(at);
 	case SCALE1: return a * (1 + operand_b(at));
 	case GATE_ADD: return a + tanh_exact(operand_b(at)) * texelFetch(C, int(in_base[2] + row0 * quads + at));
 	case SWIGLU: return silu(a) * operand_b(at);
 	case SILU: return silu(a);
-	case TANH: return tanh_exact(a);
 	default: return a;
 	}
 }

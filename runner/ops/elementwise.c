@@ -11,7 +11,7 @@
 enum { ROUNDS = 8 };    /* texels a lane */
 
 /* FUNCTION of shaders/elementwise.comp. */
-enum function { COPY, ADD, MUL, SCALE1, GATE_ADD, SWIGLU, SILU, TANH };
+enum function { COPY, ADD, SCALE1, GATE_ADD, SWIGLU, SILU };
 
 struct push_elementwise {
 	uint32_t quads;
@@ -51,11 +51,6 @@ static struct node elementwise_node(enum function f, T a, T b, T c)
 
 static const T none;
 
-static T unary(struct graph *g, enum function f, T x)
-{
-	return graph_add(g, elementwise_node(f, x, none, none), x.rows, x.cols);
-}
-
 static T binary(struct graph *g, enum function f, T a, T b, T c)
 {
 	graph_require(g, a.cols == b.cols && (b.rows == a.rows || b.rows == 1),
@@ -66,11 +61,6 @@ static T binary(struct graph *g, enum function f, T a, T b, T c)
 T op_add(struct graph *g, T a, T b)
 {
 	return binary(g, ADD, a, b, none);
-}
-
-T op_mul(struct graph *g, T a, T b)
-{
-	return binary(g, MUL, a, b, none);
 }
 
 T op_scale1(struct graph *g, T x, T scale)
@@ -92,12 +82,7 @@ T op_swiglu(struct graph *g, T a, T b)
 
 T op_silu(struct graph *g, T x)
 {
-	return unary(g, SILU, x);
-}
-
-T op_tanh(struct graph *g, T x)
-{
-	return unary(g, TANH, x);
+	return graph_add(g, elementwise_node(SILU, x, none, none), x.rows, x.cols);
 }
 
 static void copy_into(struct graph *g, T x, T target, uint32_t row0)

@@ -51,12 +51,10 @@ T op_rope(struct graph *g, T x, T table, uint32_t n_heads, enum rope_layout layo
 
 /* Elementwise; a one-row operand is broadcast over the rows of the other where noted. */
 T op_add(struct graph *g, T a, T b);            /* a + b; b may have one row */
-T op_mul(struct graph *g, T a, T b);            /* a * b; b may have one row */
 T op_scale1(struct graph *g, T x, T scale);     /* (1 + scale) * x; scale may have one row */
 T op_gate_add(struct graph *g, T x, T gate, T h);       /* x + tanh(gate) * h; gate has one row */
 T op_swiglu(struct graph *g, T a, T b);         /* silu(a) * b */
 T op_silu(struct graph *g, T x);
-T op_tanh(struct graph *g, T x);
 
 /* The rows of a, then those of b. */
 T op_concat_rows(struct graph *g, T a, T b);

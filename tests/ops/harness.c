@@ -49,9 +49,9 @@ static void reserve_arena(struct bench *b)
 {
 	struct graph *g = graph_create(b->vk);
 	struct err err = { 0 };
-	T x = graph_input(g, 1, ARENA_BYTES / sizeof(float)), y = op_tanh(g, x);
+	T x = graph_input(g, 1, ARENA_BYTES / sizeof(float)), y = op_silu(g, x);
 
-	graph_output(g, op_tanh(g, y));
+	graph_output(g, op_silu(g, y));
 	need(graph_build(g, &b->arena, &err) == 0, "workspace", &err);
 	graph_destroy(&g);
 }
