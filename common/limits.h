@@ -12,6 +12,8 @@
 #define LIMIT_HEAD            (1u << 20)             /* HTTP request head */
 #define LIMIT_FRAME           (64u << 20)            /* JSON frame gateway <-> runner */
 #define LIMIT_IMAGE           (256u << 20)           /* binary frame: one picture */
+#define LIMIT_INPUT_IMAGES    16u                    /* pictures to start from or to refer to */
+#define LIMIT_INPUT_PIXELS    (1u << 26)             /* of one of them, before it is unpacked */
 #define LIMIT_JSON_DEPTH      64u
 #define LIMIT_ST_HEADER       (100u << 20)           /* safetensors header */
 #define LIMIT_ST_TENSORS      (1u << 20)

@@ -49,13 +49,16 @@ static const struct field generate_fields[] = {
 	FIELD(struct msg_generate, job, U64, .required = true, .min = 1, .max = 0x1p64),
 	FIELD(struct msg_generate, prompt, STR, .required = true, .max = LIMIT_PROMPT),
 	FIELD(struct msg_generate, negative, STR, .max = LIMIT_PROMPT),
-	FIELD(struct msg_generate, width, U32, .required = true, .min = LIMIT_SIDE_MIN, .max = LIMIT_SIDE),
-	FIELD(struct msg_generate, height, U32, .required = true, .min = LIMIT_SIDE_MIN, .max = LIMIT_SIDE),
+	FIELD(struct msg_generate, width, U32, .required = true, .max = LIMIT_SIDE),
+	FIELD(struct msg_generate, height, U32, .required = true, .max = LIMIT_SIDE),
 	FIELD(struct msg_generate, steps, U32, .required = true, .min = 1, .max = LIMIT_STEPS),
 	FIELD(struct msg_generate, seed, U64, .required = true),
 	FIELD(struct msg_generate, guidance, F64, .required = true, .max = LIMIT_GUIDANCE),
 	FIELD(struct msg_generate, cfg_normalization, F64, .required = true, .max = LIMIT_GUIDANCE),
 	FIELD(struct msg_generate, cfg_truncation, F64, .required = true, .max = LIMIT_GUIDANCE),
+	FIELD(struct msg_generate, images, U32, .required = true, .max = LIMIT_INPUT_IMAGES),
+	FIELD(struct msg_generate, mask, STR, .max = MAX_TEXT),
+	FIELD(struct msg_generate, strength, F64, .required = true, .min = -1, .max = 1),
 	{ 0 }
 };
 static const struct field progress_fields[] = {
@@ -162,11 +165,28 @@ static int check_version(const json_t *object, struct err *err)
 	return 0;
 }
 
-static int check_sizes(const struct msg_generate *m, struct err *err)
+static int check_side(const struct msg_generate *m, uint32_t side, struct err *err)
 {
-	if (m->width % LIMIT_SIDE_MULTIPLE || m->height % LIMIT_SIDE_MULTIPLE)
+	if (side % LIMIT_SIDE_MULTIPLE)
 		return err_set(err, -EBADMSG, "%ux%u: not multiples of %u", m->width, m->height,
 			       LIMIT_SIDE_MULTIPLE);
+	if (side < LIMIT_SIDE_MIN && (side || !m->images))
+		return err_set(err, -EBADMSG, "%ux%u: a side is too small", m->width, m->height);
+	return 0;
+}
+
+static int check_generate(const struct msg_generate *m, struct err *err)
+{
+	int r = check_side(m, m->width, err);
+
+	if (r == 0)
+		r = check_side(m, m->height, err);
+	if (r < 0 || !m->mask)
+		return r;
+	if (!m->images)
+		return err_set(err, -EBADMSG, "a mask without a picture");
+	if (strcmp(m->mask, "alpha") && strcmp(m->mask, "white"))
+		return err_set(err, -EBADMSG, "mask '%.40s' is neither alpha nor white", m->mask);
 	return 0;
 }
 
@@ -193,7 +213,7 @@ static int decode_fields(json_t *object, struct msg *m, struct err *err)
 	json_object_del(object, "type");
 	r = fields_read(fields, object, FIELDS_STRICT, &m->hello, NULL, err);
 	if (!r && m->type == MSG_GENERATE)
-		r = check_sizes(&m->generate, err);
+		r = check_generate(&m->generate, err);
 	if (!r)
 		return 0;
 	msg_clear(m);

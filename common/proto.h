@@ -12,7 +12,7 @@
  * Typed messages between gateway and runner (docs/PROTOCOL.md). The rows of
  * proto.def make the enum, the names, and the checks of both directions.
  */
-#define PROTO_VERSION 1u
+#define PROTO_VERSION 2u
 #define PROTO_FD 3                      /* the runner's end of the socketpair */
 
 /* What the runner is doing, as both sides track it; a bit each. */
@@ -59,12 +59,15 @@ struct msg_generate {
 	uint64_t job;
 	char *prompt;
 	char *negative;                 /* absent: none */
-	uint32_t width, height;         /* multiples of LIMIT_SIDE_MULTIPLE */
+	uint32_t width, height;         /* multiples of LIMIT_SIDE_MULTIPLE; 0: as the first picture says */
 	uint32_t steps;
 	uint64_t seed;                  /* final value, never "random" */
 	double guidance;                /* diffusers' guidance_scale; 0 = off */
 	double cfg_normalization;       /* 0 = off */
 	double cfg_truncation;          /* 1 = never */
+	uint32_t images;                /* binary frames that follow at once: PNG, JPEG or WebP files */
+	char *mask;                     /* one more frame behind them: "alpha", "white"; absent: none */
+	double strength;                /* 0..1; negative: the family's way with pictures */
 };
 struct msg_progress {
 	uint64_t job;

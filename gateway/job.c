@@ -149,6 +149,7 @@ void job_resolve(struct job *job, const struct msg_ready *family, struct msg_gen
 		.guidance = pick_guidance(job, family),
 		.cfg_normalization = p->cfg_normalization >= 0 ? p->cfg_normalization : 0,
 		.cfg_truncation = p->cfg_truncation >= 0 ? p->cfg_truncation : 1,
+		.strength = -1,
 	};
 	if (ret->negative && *ret->negative && ret->guidance <= 0) {
 		log_info("%s: the negative prompt has no effect without guidance", job->model);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/limits.h"
-#include "runner/image.h"
+#include "runner/image/image.h"
 #include "runner/pipeline_private.h"
 #include "runner/vae/tiles.h"
 

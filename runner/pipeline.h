@@ -8,6 +8,7 @@
 #include "common/err.h"
 #include "common/manifest.h"
 #include "common/store.h"
+#include "runner/image/image.h"
 #include "runner/vk/vk.h"
 
 /* Prompt -> picture for one loaded model. All calls from the GPU thread. */
@@ -23,6 +24,15 @@ struct pipeline_request {
 	uint32_t width, height, steps;
 	uint64_t seed;
 	double guidance, cfg_normalization, cfg_truncation;
+	/*
+	 * RGB pictures of any size. With a strength (0: nothing changes, 1: only the size
+	 * stays) the first one is where drawing starts from; the others, or all without a
+	 * strength, are what the family's way of editing refers to.
+	 */
+	const struct image *images;
+	unsigned n_images;
+	double strength;                        /* negative: the family's way with pictures */
+	const struct image *mask;               /* of the first picture, 1 channel, 255: drawn anew; or NULL */
 };
 struct pipeline_hooks {
 	void *context;

@@ -219,7 +219,7 @@ static void generate(struct worker *w, const struct msg_generate *g)
 		.prompt = g->prompt, .negative = g->negative,
 		.width = g->width, .height = g->height, .steps = g->steps, .seed = g->seed,
 		.guidance = g->guidance, .cfg_normalization = g->cfg_normalization,
-		.cfg_truncation = g->cfg_truncation,
+		.cfg_truncation = g->cfg_truncation, .strength = g->strength,
 	};
 	const struct pipeline_hooks hooks = {
 		.context = w, .cancelled = is_cancelled, .progress = on_progress,

@@ -28,7 +28,7 @@ LAYERS = [
        ("jansson.h",)) for m in MODELS],
     ("runner/weights", ("common/", "runner/weights", "runner/graph/", "runner/vk/vk.h",
                         "runner/sigbus.h"), ("jansson.h",)),
-    ("runner/image", ("common/", "runner/image.h"), ("png.h",)),
+    ("runner/image/", ("common/", "runner/image/"), ("png.h", "jpeglib.h", "webp/")),
     ("runner/noise", ("runner/noise.h",), ()),
     ("runner/sigbus", ("common/", "runner/sigbus.h"), ()),
     ("runner/main.c", ("common/", "runner/link.h", "runner/worker.h", "runner/import/",
@@ -43,7 +43,7 @@ LAYERS = [
 ]
 # What a layer above may never reach although its row's prefixes would let it.
 NEVER = [("cli/", "common/store.h"), ("gateway/", "runner/")]
-LIBRARIES = ("jansson.h", "openssl/", "vulkan/", "pcre2.h", "utf8proc.h", "png.h", "uv.h",
+LIBRARIES = ("jansson.h", "openssl/", "vulkan/", "pcre2.h", "utf8proc.h", "png.h", "jpeglib.h", "webp/", "uv.h",
              "event2/", "http_parser.h")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')

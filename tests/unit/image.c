@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <png.h>
 
-#include "runner/image.h"
+#include "runner/image/image.h"
 
 static void test_pixels(void **unused)
 {

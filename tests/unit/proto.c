@@ -37,7 +37,8 @@ static void test_generate(void **unused)
 		.type = MSG_GENERATE,
 		.generate = {
 			.job = 7, .prompt = (char *)"a \"cat\"\n\xE7\x8C\xAB", .width = 1024, .height = 64, .steps = 9,
-			.seed = UINT64_MAX, .guidance = 2.5, .cfg_truncation = 1,
+			.seed = UINT64_MAX, .guidance = 2.5, .cfg_truncation = 1, .images = 2, .mask = (char *)"alpha",
+			.strength = 0.5,
 		},
 	}, back;
 
@@ -93,10 +94,17 @@ static void test_refused(void **unused)
 		{ "{\"type\":\"cancel\"}", PROTO_GATEWAY, PROTO_IDLE, "'job'" },
 		{ "{\"type\":\"cancel\",\"job\":0}", PROTO_GATEWAY, PROTO_IDLE, "'job'" },
 		{ "{\"type\":\"cancel\",\"job\":1,\"more\":2}", PROTO_GATEWAY, PROTO_BUSY, "'more'" },
-		{ "{\"type\":\"hello\",\"version\":2,\"new\":1}", PROTO_RUNNER, PROTO_STARTING, "version 2" },
+		{ "{\"type\":\"hello\",\"version\":1,\"new\":1}", PROTO_RUNNER, PROTO_STARTING, "version 1" },
 		{ "{\"type\":\"hello\"}", PROTO_RUNNER, PROTO_STARTING, "version" },
 		{ "{\"type\":\"generate\",\"job\":1,\"prompt\":\"\",\"width\":72,\"height\":64,\"steps\":1,\"seed\":1,"
-		  "\"guidance\":0,\"cfg_normalization\":0,\"cfg_truncation\":1}", PROTO_GATEWAY, PROTO_IDLE, "72x64" },
+		  "\"guidance\":0,\"cfg_normalization\":0,\"cfg_truncation\":1,\"images\":0,\"strength\":-1}",
+		  PROTO_GATEWAY, PROTO_IDLE, "72x64" },
+		{ "{\"type\":\"generate\",\"job\":1,\"prompt\":\"\",\"width\":0,\"height\":64,\"steps\":1,\"seed\":1,"
+		  "\"guidance\":0,\"cfg_normalization\":0,\"cfg_truncation\":1,\"images\":0,\"strength\":-1}",
+		  PROTO_GATEWAY, PROTO_IDLE, "too small" },
+		{ "{\"type\":\"generate\",\"job\":1,\"prompt\":\"\",\"width\":64,\"height\":64,\"steps\":1,\"seed\":1,"
+		  "\"guidance\":0,\"cfg_normalization\":0,\"cfg_truncation\":1,\"images\":1,\"mask\":\"x\","
+		  "\"strength\":-1}", PROTO_GATEWAY, PROTO_IDLE, "mask 'x'" },
 		{ "{\"type\":\"generate\",\"job\":1,\"prompt\":\"\",\"width\":64,\"height\":64,\"steps\":1001,"
 		  "\"seed\":1}", PROTO_GATEWAY, PROTO_IDLE, "'steps'" },
 		{ "{\"type\":\"image\",\"job\":1,\"bytes\":268435457,\"width\":64,\"height\":64,\"seed\":1}",

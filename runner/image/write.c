@@ -9,7 +9,7 @@
 
 #include <png.h>
 
-#include "runner/image.h"
+#include "runner/image/image.h"
 
 void image_from_float(const float *x, uint32_t width, uint32_t height, uint8_t *rgb)
 {

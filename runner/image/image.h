@@ -1,0 +1,78 @@
+#ifndef EASEL_RUNNER_IMAGE_IMAGE_H
+#define EASEL_RUNNER_IMAGE_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/err.h"
+
+/*
+ * 8-bit pixels, row-major, top row first, upright. Channels: 1 (a mask), 3 (RGB) or
+ * 4 (RGB and alpha that is not multiplied in).
+ */
+struct image {
+	uint32_t width, height, channels;
+	uint8_t *pixels;                        /* [height, width, channels], owned */
+};
+void image_finish(struct image *im);            /* frees and zeroes */
+
+/* ---- in ---- */
+
+/*
+ * A PNG, JPEG or WebP file -> RGB, or RGB and alpha where the file has any. Turned
+ * upright as its EXIF orientation says; 16 bits cut to 8, palettes, grey and CMYK
+ * converted; of an animation the first frame. -EINVAL with the cause for anything else,
+ * for a file that is cut off or damaged, and above LIMIT_INPUT_PIXELS, which is checked
+ * before memory is taken.
+ */
+int image_read(const void *data, size_t len, struct image *ret, struct err *err);
+/* RGB and alpha -> RGB on white, in place; RGB stays. */
+void image_flatten(struct image *im);
+/*
+ * What a mask says: 255 where the picture is drawn anew, 0 where it is kept. By alpha
+ * (transparent: anew; a mask without alpha is taken by its brightness) or by brightness
+ * (white: anew). Gives one channel of 0 and 255.
+ */
+int image_to_mask(const struct image *im, bool by_alpha, struct image *ret, struct err *err);
+
+/* ---- sizes ---- */
+
+enum image_filter { IMAGE_NEAREST, IMAGE_BICUBIC, IMAGE_LANCZOS };
+/* Pixel for pixel as Pillow's resize() of the same filter. 0 or -ENOMEM. */
+int image_resize(const struct image *im, uint32_t width, uint32_t height, enum image_filter filter,
+		 struct image *ret, struct err *err);
+/* The middle of im; width and height at most im's. */
+int image_crop_middle(const struct image *im, uint32_t width, uint32_t height, struct image *ret,
+		      struct err *err);
+/* Scaled so that it covers width x height, then the middle of it; IMAGE_LANCZOS for pictures. */
+int image_cover(const struct image *im, uint32_t width, uint32_t height, enum image_filter filter,
+		struct image *ret, struct err *err);
+/*
+ * A reference picture as Flux2KleinPipeline prepares it: at most 1024 x 1024 pixels
+ * (Lanczos), then the middle, sides multiples of LIMIT_SIDE_MULTIPLE. -EINVAL for a side
+ * below 64 pixels or a ratio above 8.
+ */
+int image_reference(const struct image *im, struct image *ret, struct err *err);
+/*
+ * The size of a picture made from im (spec api.md 5.6): a side that is 0 follows im's
+ * ratio, both 0 follow its size scaled to at most 1024 a side; multiples of
+ * LIMIT_SIDE_MULTIPLE within LIMIT_SIDE_MIN and LIMIT_SIDE.
+ */
+void image_output_size(const struct image *im, uint32_t *width, uint32_t *height);
+
+/* ---- floats ---- */
+
+/* RGB -> x [height * width, 3] in -1..1: v / 255 * 2 - 1. */
+void image_to_float(const struct image *im, float *x);
+/* pixel = round half to even(clamp(x / 2 + 0.5, 0, 1) * 255); x [h*w, 3] in -1..1. */
+void image_from_float(const float *x, uint32_t width, uint32_t height, uint8_t *rgb);
+
+/* ---- out ---- */
+
+/* 8-bit RGB PNG appended to out; deflate level 6, adaptive filters. */
+int image_write_png(const uint8_t *rgb, uint32_t width, uint32_t height, struct buf *out,
+		    struct err *err);
+
+#endif
