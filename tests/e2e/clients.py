@@ -1,6 +1,7 @@
 """The real openai and ollama clients against the real server. Needs PyPI packages:
 run with the Python that EASEL_CLIENTS names (scripts/clients.sh makes it)."""
 import base64
+import io
 import os
 import sys
 import unittest
@@ -14,7 +15,7 @@ except ImportError as error:
         sys.exit(77)
     raise
 
-from harness import EaselTest, read_png
+from harness import EaselTest, read_png, write_png
 
 
 class Clients(EaselTest):
@@ -35,6 +36,36 @@ class Clients(EaselTest):
         with self.assertRaises(openai.BadRequestError):
             self.openai.images.generate(model="demo", prompt="")
 
+    def edit(self, **members):
+        """The size of the picture that images.edit makes; quick and of one seed."""
+        result = self.openai.images.edit(model="demo", prompt="a red circle", **{
+            "extra_body": {"steps": 2, "seed": 1, "strength": 0.5}, **members})
+        return read_png(base64.b64decode(result.data[0].b64_json))[:2]
+
+    def test_openai_edit(self):
+        """As file, as bytes with a name, with a mask; sizes are the picture's or what is asked."""
+        file = io.BytesIO(write_png(96, 64))
+        file.name = "hat.png"
+        mask = ("mask.png", write_png(96, 64, alpha=0), "image/png")
+        self.assertEqual(self.edit(image=file), (96, 64))
+        self.assertEqual(self.edit(image=("a.png", write_png(96, 64)), mask=mask), (96, 64))
+        self.assertEqual(self.edit(image=[write_png(96, 64)], extra_body={"steps": 2, "size": "64x128"}), (64, 128))
+        result = self.openai.images.edit(model="demo", prompt="x", image=write_png(64, 64), n=2,
+                                         extra_body={"steps": 2, "seed": 1, "mask_mode": "white"}, mask=mask)
+        self.assertEqual(len(result.data), 2)
+
+    def test_openai_edit_errors(self):
+        for members, error in (
+                ({"image": [write_png(64, 64), write_png(64, 64)]},
+                 "model does not support image editing with more than one image"),
+                ({"image": b"GIF89a"}, "invalid image 0: not a PNG, JPEG or WebP file"),
+                ({"image": write_png(64, 64)[:-20]}, "invalid image 0"),
+                ({"image": write_png(64, 64), "extra_body": {"strength": 2}}, "strength must be between 0 and 1"),
+                ({"image": [write_png(64, 64)] * 17}, "too many input images, maximum is 16")):
+            with self.assertRaises(openai.BadRequestError) as caught:
+                self.edit(**members)
+            self.assertIn(error, str(caught.exception))
+
     def test_openai_models(self):
         self.assertEqual([model.id for model in self.openai.models.list()], ["demo:latest"])
         self.assertEqual(self.openai.models.retrieve("demo").id, "demo")
@@ -50,6 +81,20 @@ class Clients(EaselTest):
         with self.assertRaises(ollama.ResponseError) as caught:
             self.ollama.generate(model="nope", prompt="x")
         self.assertEqual(caught.exception.status_code, 404)
+
+    def test_ollama_images(self):
+        answer = self.ollama.generate(model="demo", prompt="a red circle", steps=4, images=[write_png(96, 64)],
+                                      options={"seed": 1, "strength": 0.5})
+        self.assertEqual(read_png(base64.b64decode(answer.image))[:2], (96, 64))
+        lines = list(self.ollama.generate(model="demo", prompt="a red circle", steps=4, images=[write_png(96, 64)],
+                                          options={"strength": 0.5}, stream=True))
+        for line in lines[:-1]:
+            self.assertLessEqual(line.completed or 0, line.total)
+        self.assertEqual(lines[-2].completed, lines[-2].total)
+        with self.assertRaises(ollama.ResponseError) as caught:
+            self.ollama.generate(model="demo", prompt="x", images=[b"GIF89a"])
+        self.assertEqual((caught.exception.status_code, caught.exception.error),
+                         (400, "invalid image 0: not a PNG, JPEG or WebP file"))
 
     def test_ollama_models(self):
         self.assertEqual([model.model for model in self.ollama.list().models], ["demo:latest"])

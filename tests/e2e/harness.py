@@ -130,6 +130,16 @@ def read_png(data):
     return width, height, bytes(out)
 
 
+def write_png(width, height, colour=(200, 40, 40), alpha=None):
+    """A PNG of one colour, with an alpha channel when one is given."""
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    pixel = bytes(colour) + (b"" if alpha is None else bytes([alpha]))
+    rows = (b"\0" + pixel * width) * height
+    head = struct.pack(">IIBBBBB", width, height, 8, 2 if alpha is None else 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
 def psnr(a, b):
     """Decibels between two PNGs (bytes); infinite when equal."""
     wa, ha, pa = read_png(a)
@@ -145,4 +155,5 @@ def read_file(*parts):
 
 
 __all__ = ["Answer", "BUILD", "DATA", "DEMO", "EaselTest", "PATIENCE", "SOURCE", "Server", "alive", "binary",
-           "children", "psnr", "read_all", "read_file", "read_png", "read_until", "signal", "wait_for"]
+           "children", "psnr", "read_all", "read_file", "read_png", "read_until", "signal", "wait_for",
+           "write_png"]
