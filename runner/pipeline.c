@@ -10,7 +10,6 @@
 #include "common/limits.h"
 #include "runner/image/image.h"
 #include "runner/pipeline_private.h"
-#include "runner/vae/tiles.h"
 
 static void set_defaults(struct pipeline *p)
 {
@@ -25,7 +24,8 @@ static void set_defaults(struct pipeline *p)
 /* The largest graph of a picture of default size; 0 when even that cannot be told. */
 static uint64_t plan_default(struct pipeline *p)
 {
-	uint32_t h = p->defaults.height / VAE_SCALE, w = p->defaults.width / VAE_SCALE, side;
+	const uint32_t scale = p->parts.family->vae->scale;
+	uint32_t h = p->defaults.height / scale, w = p->defaults.width / scale, side;
 	uint64_t step = 0, decode = 0;
 	struct err ignored;
 
@@ -64,6 +64,7 @@ static void drop_stages(struct pipeline *p)
 	stage_drop(&p->text);
 	stage_drop(&p->cond);
 	stage_drop(&p->decode);
+	stage_drop(&p->encode);
 	for (i = 0; i < PASSES; i++)
 		stage_drop(&p->step[i]);
 }
@@ -136,6 +137,7 @@ static int draw_latent(struct pipeline *p, const struct pipeline_request *r, uin
 static int write_picture(struct pipeline *p, const struct pipeline_request *r, const float *latent,
 			 struct buf *png, struct err *err)
 {
+	const uint32_t scale = p->parts.family->vae->scale;
 	size_t n = (size_t)r->width * r->height * 3;
 	float *pixels = calloc(n, sizeof *pixels);
 	uint8_t *rgb = malloc(n);
@@ -144,8 +146,7 @@ static int write_picture(struct pipeline *p, const struct pipeline_request *r, c
 	if (!pixels || !rgb)
 		code = err_set(err, -ENOMEM, "decoding: out of memory");
 	if (code == 0)
-		code = decode_latent(p, latent, r->height / VAE_SCALE, r->width / VAE_SCALE, pixels,
-				     err);
+		code = decode_latent(p, latent, r->height / scale, r->width / scale, pixels, err);
 	if (code == 0) {
 		image_from_float(pixels, r->width, r->height, rgb);
 		code = image_write_png(rgb, r->width, r->height, png, err);
@@ -178,7 +179,8 @@ static int draw(struct pipeline *p, const struct pipeline_request *r, struct buf
 		struct err *err)
 {
 	const struct family_parts *parts = &p->parts;
-	uint32_t h = r->height / VAE_SCALE, w = r->width / VAE_SCALE;
+	const uint32_t scale = parts->family->vae->scale;
+	uint32_t h = r->height / scale, w = r->width / scale;
 	size_t n = (size_t)parts->family->transformer->latent_channels(parts->transformer) * h * w;
 	float *latent = calloc(n, sizeof *latent);
 	int code;

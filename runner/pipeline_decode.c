@@ -10,7 +10,7 @@
 #include "runner/pipeline_private.h"
 #include "runner/vae/tiles.h"
 
-/* Sides of tiles in latents, tried in this order when the whole does not fit. */
+/* Sides of tiles in eighths, tried in this order when the whole does not fit. */
 static const uint32_t tile_sides[] = { 128, 64 };
 enum { N_TILE_SIDES = sizeof tile_sides / sizeof tile_sides[0] };
 
@@ -44,6 +44,7 @@ int decode_plan(struct pipeline *p, uint32_t h, uint32_t w, uint32_t *ret_side, 
 		struct err *err)
 {
 	const uint64_t most = vk_limits(p->shop.vk)->arena_size;
+	const uint32_t pack = vae_pack(p->parts.family->vae);
 	uint32_t side = h > w ? h : w;
 	unsigned i = 0;
 	int r;
@@ -52,11 +53,11 @@ int decode_plan(struct pipeline *p, uint32_t h, uint32_t w, uint32_t *ret_side, 
 		r = plan_side(p, side, h, w, ret_bytes, err);
 		if (r < 0 || *ret_bytes <= most)
 			break;
-		while (i < N_TILE_SIDES && tile_sides[i] >= side)
+		while (i < N_TILE_SIDES && tile_sides[i] / pack >= side)
 			i++;
 		if (i == N_TILE_SIDES)
 			break;                  /* building it will say what is missing */
-		side = tile_sides[i];
+		side = tile_sides[i] / pack;
 	}
 	*ret_side = side;
 	return r;
@@ -96,7 +97,8 @@ static int decode_tile(void *context, const struct tile *t, float *pixels, struc
 	if (r < 0)
 		return r;
 	latent = cut_tile(d, t);
-	if (!latent || parts->family->vae->feed(parts->vae, s->graph, s->in[0], latent) < 0)
+	if (!latent || parts->family->vae->feed_decode(parts->vae, s->graph, s->in[0], latent, t->h,
+							     t->w) < 0)
 		r = err_set(err, -ENOMEM, "decoding: out of memory");
 	free(latent);
 	if (r == 0)
@@ -110,17 +112,19 @@ int decode_latent(struct pipeline *p, const float *latent, uint32_t h, uint32_t 
 		  struct err *err)
 {
 	struct decoding d = { .p = p, .latent = latent, .h = h, .w = w };
-	size_t n = (size_t)h * VAE_SCALE * w * VAE_SCALE * 3;
+	struct tile_grid grid = {
+		.h = h, .w = w, .scale = p->parts.family->vae->scale, .channels = 3,
+	};
+	size_t n = (size_t)h * grid.scale * w * grid.scale * 3;
 	uint64_t bytes;
-	uint32_t side;
 	int r;
 
-	r = decode_plan(p, h, w, &side, &bytes, err);
+	r = decode_plan(p, h, w, &grid.side, &bytes, err);
 	if (r < 0)
 		return r;
-	if (side < h || side < w)
-		log_debug("decoding %ux%u latents in tiles of %u", w, h, side);
-	r = tiles_decode(side, h, w, decode_tile, &d, pixels, err);
+	if (grid.side < h || grid.side < w)
+		log_debug("decoding %ux%u latents in tiles of %u", w, h, grid.side);
+	r = tiles_run(&grid, decode_tile, &d, pixels, err);
 	if (r < 0)
 		return r;
 	workshop_tap(&p->shop, pixels, n, "vae_out");

@@ -19,7 +19,7 @@ struct pipeline {
 	struct bpe *tokenizer;
 	struct weights *weights;
 	struct pipeline_defaults defaults;
-	struct stage text, cond, step[PASSES], decode;
+	struct stage text, cond, step[PASSES], decode, encode;
 	uint64_t default_workspace;
 };
 
@@ -46,11 +46,24 @@ int denoise(struct pipeline *p, const struct pipeline_request *r, const struct c
 int denoise_plan(struct pipeline *p, uint32_t h, uint32_t w, uint32_t n_text, uint64_t *ret,
 		 struct err *err);
 
-/* Latent to pixels [8h * 8w, 3] in -1..1, in tiles when the whole does not fit. */
+/*
+ * h and w count positions of the sampler's latent; scale is the VAE's. Both ways go in
+ * tiles when the whole does not fit this device.
+ *
+ * Latent [channels, h, w] to pixels [scale*h * scale*w, 3] in -1..1.
+ */
 int decode_latent(struct pipeline *p, const float *latent, uint32_t h, uint32_t w, float *pixels,
 		  struct err *err);
-/* The widest tile that fits this device (h or w for the whole), and its arena bytes. */
+/* The widest tile that fits (h or w for the whole), and its arena bytes. */
 int decode_plan(struct pipeline *p, uint32_t h, uint32_t w, uint32_t *ret_side, uint64_t *ret_bytes,
+		struct err *err);
+/*
+ * Pixels [scale*h * scale*w, 3] in -1..1 to latent [channels, h, w]; noise as latent_of()
+ * takes it, or NULL. Only when the VAE can_encode().
+ */
+int encode_picture(struct pipeline *p, const float *pixels, uint32_t h, uint32_t w,
+		   const float *noise, float *ret_latent, struct err *err);
+int encode_plan(struct pipeline *p, uint32_t h, uint32_t w, uint32_t *ret_side, uint64_t *ret_bytes,
 		struct err *err);
 
 #endif

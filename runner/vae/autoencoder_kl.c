@@ -331,11 +331,12 @@ static T autoencoder_kl_build_decode(const void *self, struct graph *g, uint32_t
 }
 
 /* [channels, h, w] as the sampler left it -> [h * w, channels] as the decoder was trained on. */
-static int autoencoder_kl_feed(const void *self, struct graph *g, T input, const float *latent)
+static int autoencoder_kl_feed_decode(const void *self, struct graph *g, T input,
+				      const float *latent, uint32_t h, uint32_t w)
 {
 	const struct autoencoder_kl *m = self;
 	float scaling = (float)m->scaling_factor, shift = (float)m->shift_factor;
-	size_t i, n = input.rows;
+	size_t i, n = (size_t)h * w;
 	float *x = calloc(n, m->latent_channels * sizeof *x);
 	uint32_t c;
 
@@ -349,11 +350,19 @@ static int autoencoder_kl_feed(const void *self, struct graph *g, T input, const
 	return 0;
 }
 
+static bool autoencoder_kl_can_encode(const void *self)
+{
+	(void)self;
+	return false;
+}
+
 const struct vae_class autoencoder_kl = {
+	.scale = VAE_EIGHTH, .samples = true,
 	.create = autoencoder_kl_create,
 	.free = autoencoder_kl_free,
 	.bind = autoencoder_kl_bind,
 	.latent_channels = autoencoder_kl_latent_channels,
 	.build_decode = autoencoder_kl_build_decode,
-	.feed = autoencoder_kl_feed,
+	.feed_decode = autoencoder_kl_feed_decode,
+	.can_encode = autoencoder_kl_can_encode,
 };
