@@ -373,20 +373,33 @@ static const char *relative_name(const struct weights *w, const struct weights_s
 	return starts_with(s->name, w->component) && s->name[n] == '/' ? s->name + n + 1 : NULL;
 }
 
-void weights_ignore(struct weights *w, const char *prefix)
+/* With or without the optional prefix in front. */
+static bool is_under(const struct weights *w, const struct weights_source *s, const char *prefix)
 {
 	const char *optional = w->optional_prefix ? w->optional_prefix : "";
+	const char *name = relative_name(w, s);
+
+	return name && (starts_with(name, prefix) ||
+			(starts_with(name, optional) && starts_with(name + strlen(optional), prefix)));
+}
+
+bool weights_any(const struct weights *w, const char *prefix)
+{
 	size_t i;
 
-	for (i = 0; i < w->n_sources; i++) {
-		const char *name = relative_name(w, &w->sources[i]);
+	for (i = 0; i < w->n_sources; i++)
+		if (is_under(w, &w->sources[i], prefix))
+			return true;
+	return false;
+}
 
-		if (!name)
-			continue;
-		if (starts_with(name, prefix) ||
-		    (starts_with(name, optional) && starts_with(name + strlen(optional), prefix)))
+void weights_ignore(struct weights *w, const char *prefix)
+{
+	size_t i;
+
+	for (i = 0; i < w->n_sources; i++)
+		if (is_under(w, &w->sources[i], prefix))
 			w->sources[i].claimed = true;
-	}
 }
 
 /* ---- the verdict ---- */

@@ -72,6 +72,8 @@ void weights_conv1x1(struct weights *w, struct weight *ret, uint32_t out, uint32
 const struct weights_source *weights_host(struct weights *w, unsigned rank, const uint32_t *dim,
 					  const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+/* Whether the component has a tensor whose relative name starts with prefix. */
+bool weights_any(const struct weights *w, const char *prefix);
 /* Claims every remaining tensor whose relative name starts with prefix: known and unused. */
 void weights_ignore(struct weights *w, const char *prefix);
 

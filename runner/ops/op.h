@@ -12,12 +12,16 @@
 /* y [m, n] = x [m, k] * w [n, k]^T + b [n]; b may be NULL. */
 T op_linear(struct graph *g, T x, const struct weight *w, const struct weight *b);
 
+enum conv_size {
+	CONV_SAME,                              /* h' = h, w' = w; border of 1 all around */
+	CONV_DOUBLE,                            /* x is read at twice its size (nearest): h' = 2h, w' = 2w */
+	CONV_HALF,                              /* stride 2, border right and below only: h' = h/2, w' = w/2, both even */
+};
 /*
- * 3x3 convolution, stride 1, zero border of 1: x [h*w, c] -> y [h'*w', n].
+ * 3x3 convolution with a zero border: x [h*w, c] -> y [h'*w', n].
  * w is [9, n, c] (tap-major; see weights_conv3x3()), b [n].
- * upsample: x is read at twice its size (nearest), h' = 2h, w' = 2w; else h' = h, w' = w.
  */
-T op_conv3x3(struct graph *g, T x, uint32_t h, uint32_t w, bool upsample,
+T op_conv3x3(struct graph *g, T x, uint32_t h, uint32_t w, enum conv_size size,
 	     const struct weight *weight, const struct weight *bias);
 
 /*
