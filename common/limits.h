@@ -14,6 +14,11 @@
 #define LIMIT_IMAGE           (256u << 20)           /* binary frame: one picture */
 #define LIMIT_INPUT_IMAGES    16u                    /* pictures to start from or to refer to */
 #define LIMIT_INPUT_PIXELS    (1u << 26)             /* of one of them, before it is unpacked */
+#define LIMIT_INPUT_PIXELS_ALL (1u << 28)            /* of those of one request */
+#define LIMIT_INPUT_SIDE      (1u << 16)             /* width or height of one of them */
+#define LIMIT_INPUT_BYTES     (256u << 20)           /* files of one request, the mask's too */
+#define LIMIT_PNG_CHUNK       (16u << 20)            /* any but the picture's data */
+#define LIMIT_JPEG_SCANS      100u
 #define LIMIT_JSON_DEPTH      64u
 #define LIMIT_ST_HEADER       (100u << 20)           /* safetensors header */
 #define LIMIT_ST_TENSORS      (1u << 20)
