@@ -45,7 +45,7 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
 static int plan_side(struct pipeline *p, const struct way *way, uint32_t side, uint32_t h,
 		     uint32_t w, uint64_t *ret, struct err *err)
 {
-	const uint32_t shape[3] = { min_u32(h, side), min_u32(w, side) };
+	const uint32_t shape[STAGE_DIMS] = { min_u32(h, side), min_u32(w, side) };
 
 	return stage_plan(&p->shop, &way->kind, &p->parts, shape, ret, err);
 }
@@ -78,7 +78,7 @@ static int run_tile(void *context, const struct tile *t, float *ret, struct err 
 {
 	const struct passage *g = context;
 	struct workshop *shop = &g->p->shop;
-	const uint32_t shape[3] = { t->h, t->w };
+	const uint32_t shape[STAGE_DIMS] = { t->h, t->w };
 	int r;
 
 	r = stage_ready(shop, g->stage, &g->way->kind, &g->p->parts, shape, err);

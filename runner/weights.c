@@ -170,6 +170,7 @@ void weights_close(struct vk *vk, struct weights **ret)
 	free(w->blobs);
 	free(w->sources);
 	free(w->claims);
+	free(w->views);
 	buf_finish(&w->problems);
 	free(w);
 	*ret = NULL;
@@ -342,6 +343,21 @@ void weights_conv1x1(struct weights *w, struct weight *ret, uint32_t out, uint32
 		memcpy(ret->dim, (const uint32_t[4]){ out, in, 0, 0 }, sizeof ret->dim);
 	}
 	va_end(ap);
+}
+
+void weights_rows(struct weights *w, struct weight *ret, const struct weight *matrix, uint32_t row0,
+		  uint32_t rows)
+{
+	*ret = *matrix;
+	if (matrix->rank == 0)
+		return;                         /* reported already */
+	if (!reserve((void **)&w->views, w->n_views, &w->views_size, sizeof *w->views)) {
+		w->no_memory = true;
+		return;
+	}
+	ret->dim[0] = rows;
+	ret->bytes = matrix->bytes / matrix->dim[0] * rows;
+	w->views[w->n_views++] = (struct view){ ret, matrix, row0 };
 }
 
 const struct weights_source *weights_host(struct weights *w, unsigned rank, const uint32_t *dim,
