@@ -301,32 +301,59 @@ static double real(const json_t *request, const char *key, double fallback)
 	return json_is_number(v) ? json_number_value(v) : fallback;
 }
 
-/* The pictures that a request names, read as the runner reads them. */
-static struct image *read_pictures(const json_t *request, unsigned *ret_n)
+static void read_picture(const json_t *name, struct image *ret)
+{
+	size_t len;
+	char *file = golden_text(golden_path("cases/%s", json_string_value(name)), &len);
+	struct err err = { 0 };
+
+	if (image_read(file, len, ret, &err) < 0)
+		fail_msg("%s: %s", json_string_value(name), err.text);
+	free(file);
+}
+
+/* Pictures as the runner hands them on: references, or the one to start from, and its mask. */
+struct inputs {
+	struct image images[LIMIT_INPUT_IMAGES], mask;
+	unsigned n;
+};
+
+static void read_inputs(const json_t *request, struct inputs *ret)
 {
 	const json_t *names = json_object_get(request, "reference_images"), *name;
-	struct image *images = calloc(json_array_size(names) + 1, sizeof *images);
+	const json_t *start = json_object_get(request, "image"), *mask = json_object_get(request, "mask");
 	size_t i;
 
-	assert_non_null(images);
-	json_array_foreach(names, i, name) {
-		size_t len;
-		char *file = golden_text(golden_path("cases/%s", json_string_value(name)), &len);
-		struct err err = { 0 };
+	*ret = (struct inputs){ 0 };
+	json_array_foreach(names, i, name)
+		read_picture(name, &ret->images[ret->n++]);
+	if (start)
+		read_picture(start, &ret->images[ret->n++]);
+	for (i = 0; i < ret->n; i++)
+		image_flatten(&ret->images[i]);
+	if (mask) {
+		struct image pixels;
+		struct err err;
 
-		if (image_read(file, len, &images[i], &err) < 0)
-			fail_msg("%s: %s", json_string_value(name), err.text);
-		image_flatten(&images[i]);
-		free(file);
+		read_picture(mask, &pixels);
+		assert_int_equal(image_to_mask(&pixels, false, &ret->mask, &err), 0);
+		image_finish(&pixels);
 	}
-	*ret_n = (unsigned)i;
-	return images;
+}
+
+static void finish_inputs(struct inputs *inputs)
+{
+	unsigned i;
+
+	for (i = 0; i < inputs->n; i++)
+		image_finish(&inputs->images[i]);
+	image_finish(&inputs->mask);
 }
 
 void recorded_check(struct pipeline *p, const struct recording *rec)
 {
 	const json_t *q = rec->request;
-	struct image *images;
+	struct inputs inputs;
 	struct run r = {
 		.rec = rec, .pipeline = p, .worst_name = "",
 		.request = {
@@ -341,19 +368,18 @@ void recorded_check(struct pipeline *p, const struct recording *rec)
 		},
 		.n_images = number(q, "num_images", 1),
 	};
-	unsigned i;
 
-	images = read_pictures(q, &r.request.n_images);
-	r.request.images = images;
-	r.request.strength = -1;
-	if (r.request.n_images)
-		image_output_size(&images[0], &r.request.width, &r.request.height);
+	read_inputs(q, &inputs);
+	r.request.images = inputs.images;
+	r.request.n_images = inputs.n;
+	r.request.mask = inputs.mask.pixels ? &inputs.mask : NULL;
+	r.request.strength = real(q, "strength", -1);
+	if (inputs.n)
+		image_output_size(&inputs.images[0], &r.request.width, &r.request.height);
 	golden_map(golden_path("%s", rec->tensors), &r.golden);
 	for (r.image = 0; r.image < r.n_images; r.image++)
 		draw(&r);
 	printf("# %-32s worst %.2f of the tolerance, at %s\n", rec->name, r.worst, r.worst_name);
 	safetensors_finish(&r.golden);
-	for (i = 0; i < r.request.n_images; i++)
-		image_finish(&images[i]);
-	free(images);
+	finish_inputs(&inputs);
 }
