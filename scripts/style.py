@@ -41,7 +41,7 @@ LAYERS = [
     ("runner/", ("common/", "runner/"), ("jansson.h",)),
     ("gateway/", ("common/", "gateway/"),
      ("event2/", "jansson.h", "http_parser.h", "openssl/")),
-    ("cli/", ("common/", "cli/"), ("jansson.h", "openssl/")),
+    ("cli/", ("common/", "cli/"), ("jansson.h", "openssl/", "utf8proc.h")),
 ]
 # What a layer above may never reach although its row's prefixes would let it.
 NEVER = [("cli/", "common/store.h"), ("gateway/", "runner/")]
