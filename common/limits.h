@@ -18,7 +18,8 @@
 #define LIMIT_INPUT_SIDE      (1u << 16)             /* width or height of one of them */
 #define LIMIT_INPUT_BYTES     (256u << 20)           /* files of one request, the mask's too */
 #define LIMIT_PNG_CHUNK       (16u << 20)            /* any but the picture's data */
-#define LIMIT_JPEG_SCANS      100u
+#define LIMIT_JPEG_SCANS      100u                   /* passes over a picture */
+#define LIMIT_JPEG_SCANS_LARGE 16u                   /* over one of LIMIT_INPUT_PIXELS */
 #define LIMIT_JSON_DEPTH      64u
 #define LIMIT_ST_HEADER       (100u << 20)           /* safetensors header */
 #define LIMIT_ST_TENSORS      (1u << 20)

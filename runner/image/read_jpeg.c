@@ -64,10 +64,13 @@ static void on_message(j_common_ptr jpeg, int level)
 static void on_progress(j_common_ptr jpeg)
 {
 	struct reading *r = jpeg->client_data;
+	uint64_t scans = (uint64_t)r->jpeg.input_scan_number;
+	uint64_t pixels = (uint64_t)r->jpeg.image_width * r->jpeg.image_height;
 
-	if (r->jpeg.input_scan_number > (int)LIMIT_JPEG_SCANS)
+	if (scans > LIMIT_JPEG_SCANS ||
+	    scans * pixels > (uint64_t)LIMIT_JPEG_SCANS_LARGE * r->file->max_pixels)
 		fail(r, err_set(r->err, -EINVAL, "more than %u scans; save the picture anew",
-				LIMIT_JPEG_SCANS));
+				(unsigned)scans - 1));
 }
 
 static void read_orientation(struct reading *r)

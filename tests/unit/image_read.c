@@ -213,6 +213,30 @@ static void bombs(void **state)
 	assert_true(peak_kib() - before < 8 << 10);
 }
 
+/* The larger a picture, the fewer passes over it: as if this one were the largest. */
+static void scans_of_large_pictures(void **state)
+{
+	static const struct { const char *name, *error; } rows[] = {
+		{ "jpeg-progressive.jpg", NULL }, { "bomb-scans.jpg", "more than 16 scans" },
+	};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct bytes b = load(rows[i].name);
+		struct image_file file = { .data = b.data, .len = b.len, .max_pixels = 37 * 29 };
+		struct image im;
+		struct err err;
+		int r = image_decode(image_read_jpeg, &file, &im, &err);
+
+		assert_int_equal(r, rows[i].error ? -EINVAL : 0);
+		if (r < 0)
+			assert_non_null(strstr(err.text, rows[i].error));
+		else
+			image_finish(&im);
+		free(b.data);
+	}
+}
+
 static void orientations(void **state)
 {
 #define TIFF(text) text, sizeof(text) - 1
@@ -260,6 +284,7 @@ int main(void)
 		cmocka_unit_test(pictures),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(cut_off),
+		cmocka_unit_test(scans_of_large_pictures),
 		cmocka_unit_test(orientations),
 	};
 
