@@ -23,22 +23,49 @@ static const char *go_kind(const json_t *value)
 	}
 }
 
+int body_read_json(const json_t *root, const char *go_type, const struct field *table, void *ret,
+		   uint64_t *present, struct err *err)
+{
+	if (json_is_object(root))
+		return fields_read(table, root, FIELDS_NOCASE, ret, present, err);
+	if (json_is_null(root))
+		return 0;
+	return err_set(err, -EINVAL, "json: cannot unmarshal %s into Go value of type %s",
+		       go_kind(root), go_type);
+}
+
 int body_read(const char *text, size_t len, const char *go_type, const struct field *table,
 	      void *ret, uint64_t *present, struct err *err)
 {
 	json_t *root = json_parse(text, len, true, err);
-	int r = 0;
+	int r;
 
 	if (!root && !strcmp(err->text, "EOF") && !strncmp(go_type, "api.", 4))
 		return err_set(err, -EINVAL, "missing request body");
 	if (!root)
 		return err->code = -EINVAL;
-	if (json_is_object(root))
-		r = fields_read(table, root, FIELDS_NOCASE, ret, present, err);
-	else if (!json_is_null(root))
-		r = err_set(err, -EINVAL, "json: cannot unmarshal %s into Go value of type %s",
-			    go_kind(root), go_type);
+	r = body_read_json(root, go_type, table, ret, present, err);
 	json_decref(root);
+	return r;
+}
+
+int body_read_lifted(struct upload *body, const char *go_type, const struct field *table, void *ret,
+		     uint64_t *present, struct lift *ret_lift, struct err *err)
+{
+	int r = lift_strings(body->data, body->len, picture_members, ret_lift, err);
+
+	if (r == -E2BIG)
+		return err_set(err, -EINVAL, "too many input images, maximum is %u",
+			       LIMIT_INPUT_IMAGES);
+	if (r < 0)
+		return r;
+	if (ret_lift->n)
+		r = body_read(ret_lift->text.data, ret_lift->text.len, go_type, table, ret, present,
+			      err);
+	else
+		r = body_read(body->data, body->len, go_type, table, ret, present, err);
+	if (r < 0)
+		lift_clear(ret_lift);
 	return r;
 }
 
@@ -92,6 +119,7 @@ void picture_params_clear(struct picture_params *p)
 {
 	free(p->prompt);
 	free(p->negative);
+	picture_inputs_clear(&p->inputs);
 	*p = (struct picture_params){ 0 };
 }
 

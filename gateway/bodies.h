@@ -8,10 +8,12 @@
 
 #include "common/err.h"
 #include "common/fields.h"
+#include "gateway/picture_inputs.h"
+#include "gateway/upload.h"
 
 /*
- * JSON request bodies, checked: bytes of a stranger -> C values. Pure functions; every
- * error is -EINVAL with a sentence that names the member. *_clear() frees.
+ * Request bodies, checked: bytes of a stranger -> C values. Pure functions; every error
+ * is -EINVAL with a sentence that names the member. *_clear() frees.
  */
 
 /* The picture that is asked for. What is 0, NULL or negative was not said. */
@@ -24,6 +26,9 @@ struct picture_params {
 	double cfg_normalization, cfg_truncation;
 	double effort;                  /* factor on the default steps */
 	unsigned count;                 /* pictures, seeds s, s+1, ... */
+	struct picture_inputs inputs;
+	const char *mask_mode;          /* "alpha", "white": a literal */
+	double strength;                /* 0..1; without inputs never said */
 };
 
 struct generate_body {
@@ -32,14 +37,20 @@ struct generate_body {
 	bool stream;
 	bool has_keep_alive;
 	int64_t keep_alive_ns;
-	bool has_images;                /* pictures to edit */
 };
+
+/* The routes that take an images_body. */
+struct images_kind {
+	const char *go_type;            /* how the reference calls the body in messages */
+	bool edits;                     /* needs a picture, takes forms */
+};
+extern const struct images_kind images_generations, images_edits;
 
 struct images_body {
 	char *model;
 	struct picture_params picture;
 	bool stream, has_stream;
-	char ignored[160];              /* members that had no effect, comma separated */
+	char ignored[256];              /* members that had no effect, comma separated */
 };
 
 struct create_body {
@@ -58,9 +69,12 @@ struct name_body {
 	bool verbose;
 };
 
-int generate_body_read(const char *text, size_t len, struct generate_body *ret, struct err *err);
+/* These two change body, and keep a reference where there are pictures in it. */
+int generate_body_read(struct upload *body, struct generate_body *ret, struct err *err);
 void generate_body_clear(struct generate_body *b);
-int images_body_read(const char *text, size_t len, struct images_body *ret, struct err *err);
+/* content_type may be NULL; a form is told by it. */
+int images_body_read(const struct images_kind *kind, const char *content_type, struct upload *body,
+		     struct images_body *ret, struct err *err);
 void images_body_clear(struct images_body *b);
 int create_body_read(const char *text, size_t len, struct create_body *ret, struct err *err);
 void create_body_clear(struct create_body *b);
@@ -73,9 +87,15 @@ void name_body_clear(struct name_body *b);
 int picture_check(const struct picture_params *p, struct err *err);
 void picture_params_clear(struct picture_params *p);
 
-/* The text as an object (NULL for JSON null) into *ret by a table; shared by the readers. */
+/* The text, an object or null, into *ret by a table; shared by the readers. */
 int body_read(const char *text, size_t len, const char *go_type, const struct field *table,
 	      void *ret, uint64_t *present, struct err *err);
+/* body_read() of what is parsed already. */
+int body_read_json(const json_t *root, const char *go_type, const struct field *table, void *ret,
+		   uint64_t *present, struct err *err);
+/* body_read() with picture_members lifted; *ret_lift is to be cleared after success. */
+int body_read_lifted(struct upload *body, const char *go_type, const struct field *table, void *ret,
+		     uint64_t *present, struct lift *ret_lift, struct err *err);
 /* The first that is not empty, moved out of its variable; else an allocated "". */
 char *body_take_first(char **a, char **b);
 /* keep_alive: number of seconds or duration text -> ns, INT64_MAX for ever. */

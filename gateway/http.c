@@ -577,6 +577,16 @@ const char *http_header(const struct http_request *q, const char *name)
 	return NULL;
 }
 
+struct upload *http_take_body(struct http_request *q)
+{
+	size_t len;
+	char *data = buf_take(&conn_of(q)->body, &len);
+
+	q->body = "";
+	q->body_len = 0;
+	return data ? upload_create(data, len) : NULL;
+}
+
 void http_on_gone(struct http_request *q, void (*gone)(void *owner), void *owner)
 {
 	struct http_conn *c = conn_of(q);

@@ -10,6 +10,7 @@
 
 #include "common/err.h"
 #include "common/settings.h"
+#include "gateway/upload.h"
 
 /*
  * HTTP/1.1 on the event loop. A connection answers one request at a time; what a
@@ -64,6 +65,11 @@ void http_server_destroy(struct http_server *s);        /* drops every connectio
 
 /* The value of a request header, any case; NULL when absent. */
 const char *http_header(const struct http_request *q, const char *name);
+/*
+ * The body, so that it need not live as long as the request; NULL without memory. The
+ * reference is the caller's; q has no body from then on.
+ */
+struct upload *http_take_body(struct http_request *q);
 /* Called once when the client leaves before the answer is complete. */
 void http_on_gone(struct http_request *q, void (*gone)(void *owner), void *owner);
 /* One more header of the coming reply; its value must be free of line breaks. */

@@ -34,7 +34,7 @@ int job_find_model(struct job *job, struct store *store, const char *model, stru
 	/* Damage in the store is the server's fault, whatever the code says. */
 	if (r < 0)
 		return err->code = -EIO;
-	job->draws = card.draws;
+	job->abilities = card.abilities;
 	job->details = model_details(&card);
 	job->defaults = model_params(store, job->manifest);
 	model_card_clear(&card);
@@ -43,9 +43,12 @@ int job_find_model(struct job *job, struct store *store, const char *model, stru
 
 int job_check(const struct job *job, struct err *err)
 {
-	if (!job->draws)
+	if (!(job->abilities & MODEL_DRAWS))
 		return err_set(err, -EINVAL, "\"%s\" does not support image generation",
 			       job->model);
+	if (job->params.inputs.n > 1 && !(job->abilities & MODEL_SEES))
+		return err_set(err, -EINVAL, "model does not support image editing with more than "
+			       "one image");
 	return picture_check(&job->params, err);
 }
 
@@ -79,6 +82,14 @@ static uint32_t round_side(uint32_t side)
 	return side < LIMIT_SIDE_MIN ? LIMIT_SIDE_MIN : side > LIMIT_SIDE ? LIMIT_SIDE : side;
 }
 
+/* With pictures to start from, what was not asked is theirs to say: 0. */
+static uint32_t pick_side(const struct job *job, int64_t asked, const char *name, uint32_t family)
+{
+	if (asked <= 0 && job->params.inputs.n)
+		return 0;
+	return round_side(pick(asked, job->defaults, name, family, LIMIT_SIDE));
+}
+
 static uint32_t pick_steps(const struct job *job, const struct msg_ready *family)
 {
 	uint32_t steps = pick(job->params.steps, job->defaults, "steps", family->steps,
@@ -110,16 +121,16 @@ static uint64_t pick_seed(const struct job *job)
 	return random_seed(job->params.count);
 }
 
-static double pick_guidance(const struct job *job, const struct msg_ready *family)
+/* The same of real numbers; asked < 0 was not asked. */
+static double pick_real(double asked, const json_t *defaults, const char *name, double family,
+			double max)
 {
-	const json_t *stored = json_object_get(job->defaults, "guidance");
+	const json_t *stored = json_object_get(defaults, name);
 	double value = json_number_value(stored);
 
-	if (job->params.guidance >= 0)
-		return job->params.guidance;
-	if (json_is_number(stored) && value >= 0 && value <= LIMIT_GUIDANCE)
-		return value;
-	return family->guidance;
+	if (asked >= 0)
+		return asked;
+	return json_is_number(stored) && value >= 0 && value <= max ? value : family;
 }
 
 static char *pick_negative(const struct job *job)
@@ -135,9 +146,8 @@ void job_resolve(struct job *job, const struct msg_ready *family, struct msg_gen
 {
 	const struct picture_params *p = &job->params;
 
-	job->width = round_side(pick(p->width, job->defaults, "width", family->width, LIMIT_SIDE));
-	job->height = round_side(pick(p->height, job->defaults, "height", family->height,
-				      LIMIT_SIDE));
+	job->width = pick_side(job, p->width, "width", family->width);
+	job->height = pick_side(job, p->height, "height", family->height);
 	job->steps = pick_steps(job, family);
 	job->seed = pick_seed(job);
 	*ret = (struct msg_generate){
@@ -146,11 +156,16 @@ void job_resolve(struct job *job, const struct msg_ready *family, struct msg_gen
 		.width = job->width,
 		.height = job->height,
 		.steps = job->steps,
-		.guidance = pick_guidance(job, family),
+		.guidance = pick_real(p->guidance, job->defaults, "guidance", family->guidance,
+				      LIMIT_GUIDANCE),
 		.cfg_normalization = p->cfg_normalization >= 0 ? p->cfg_normalization : 0,
 		.cfg_truncation = p->cfg_truncation >= 0 ? p->cfg_truncation : 1,
+		.images = p->inputs.n,
+		.mask = p->inputs.has_mask ? (char *)(uintptr_t)p->mask_mode : NULL,
 		.strength = -1,
 	};
+	if (p->inputs.n)
+		ret->strength = pick_real(p->strength, job->defaults, "strength", -1, 1);
 	if (ret->negative && *ret->negative && ret->guidance <= 0) {
 		log_info("%s: the negative prompt has no effect without guidance", job->model);
 		ret->negative = NULL;

@@ -38,12 +38,12 @@ struct job {
 	struct manifest *manifest;
 	json_t *details;                /* of the model, for ps */
 	json_t *defaults;               /* its params layer, or NULL */
-	bool draws;                     /* the model can */
+	unsigned abilities;             /* of the model: enum model_ability */
 	struct picture_params params;
 	/* fixed when it starts */
 	uint64_t id;                    /* of the picture being drawn */
 	uint64_t seed;                  /* of the first picture */
-	uint32_t width, height, steps;
+	uint32_t width, height, steps;  /* a side of 0: as the first input picture says */
 	unsigned n_made;
 	uint32_t next_step;             /* to be reported */
 	int64_t began_ns, ready_ns;     /* monotonic */

@@ -184,15 +184,25 @@ static char *quantization_of_weights(struct store *s, const struct manifest *m)
 	return ret;
 }
 
-static bool lists(const json_t *capabilities, const char *name)
+static const struct {
+	const char *name;
+	enum model_ability ability;
+} capabilities_known[] = {
+	{ "image", MODEL_DRAWS }, { "vision", MODEL_SEES },
+};
+
+static unsigned read_abilities(const json_t *capabilities)
 {
+	const size_t n = sizeof(capabilities_known) / sizeof(capabilities_known[0]);
+	unsigned ret = 0;
 	const json_t *each;
 	size_t i;
 
 	json_array_foreach(capabilities, i, each)
-		if (json_is_string(each) && !strcmp(json_string_value(each), name))
-			return true;
-	return false;
+		for (size_t row = 0; json_is_string(each) && row < n; row++)
+			if (!strcmp(json_string_value(each), capabilities_known[row].name))
+				ret |= capabilities_known[row].ability;
+	return ret;
 }
 
 static char *human_parameters(uint64_t n)
@@ -252,7 +262,7 @@ static void take_config(struct config *config, struct model_card *c)
 	c->capabilities = take_array(config->capabilities);
 	c->context_length = config->context_length;
 	c->embedding_length = config->embedding_length;
-	c->draws = lists(c->capabilities, "image");
+	c->abilities = read_abilities(c->capabilities);
 }
 
 int model_card_read(struct store *s, const struct manifest *m, struct model_card *ret,
@@ -267,7 +277,7 @@ int model_card_read(struct store *s, const struct manifest *m, struct model_card
 	if (r < 0)
 		return r;
 	take_config(&config, ret);
-	if (ret->draws)
+	if (ret->abilities & MODEL_DRAWS)
 		r = add_index(s, m, ret, err);
 	if (r < 0)
 		model_card_clear(ret);

@@ -15,6 +15,12 @@
  * store on the event loop: names, manifests, configs; never weights.
  */
 
+/* What a model can do, a bit each; models.c has their names in configs. */
+enum model_ability {
+	MODEL_DRAWS = 1,                /* "image" */
+	MODEL_SEES = 2,                 /* "vision": several pictures to draw from */
+};
+
 /* What the config blob and the model_index.json layer say. Strings may be NULL. */
 struct model_card {
 	char *format, *family, *parameter_size, *quantization, *requires;
@@ -22,7 +28,7 @@ struct model_card {
 	json_t *capabilities;           /* array of strings, or NULL */
 	uint64_t parameter_count;
 	uint64_t context_length, embedding_length;
-	bool draws;                     /* capability "image" */
+	unsigned abilities;             /* enum model_ability */
 };
 
 /*

@@ -99,6 +99,7 @@ int pool_submit(struct pool *pool, struct job *job, const int64_t *keep_alive_ns
 static void draw_next(struct loaded *l)
 {
 	struct job *job = l->job;
+	struct picture_inputs *in = &job->params.inputs;
 	struct msg m = { .type = MSG_GENERATE };
 	uint64_t seed = job->seed;
 
@@ -110,8 +111,11 @@ static void draw_next(struct loaded *l)
 	m.generate.job = job->id;
 	m.generate.seed = job_seed(job);
 	/* A closed socket is told by exited(), which fails the job. */
-	if (runner_send(l->runner, &m) == -ENOMEM)
+	if (runner_send_files(l->runner, &m, in->owner, in->files, in->n + in->has_mask) == -ENOMEM)
 		runner_kill(l->runner, "out of memory while sending a request");
+	/* The last picture's: what is not sent yet holds them itself. */
+	if (job->n_made + 1 == job->params.count)
+		picture_inputs_clear(in);
 }
 
 static void start_job(struct loaded *l, struct job *job)
@@ -160,6 +164,19 @@ static void on_failed(struct loaded *l, const struct msg_failed *f)
 			err.code = -EIO;
 		tell(finish_job(l), &err);
 	}
+}
+
+/* The picture that comes next; with input pictures only now its size is known. */
+static void on_announced(struct loaded *l, const struct msg_image *image)
+{
+	struct job *job = l->job;
+
+	if (!job)
+		return;
+	job->width = image->width;
+	job->height = image->height;
+	log_debug("%s: drew %ux%u in %u steps", l->model->name, job->width, job->height,
+		  job->steps);
 }
 
 static void on_image(void *owner, const void *png, size_t len)
@@ -236,8 +253,11 @@ static void on_message(void *owner, const struct msg *m)
 	case MSG_FAILED:
 		on_failed(l, &m->failed);
 		break;
+	case MSG_IMAGE:
+		on_announced(l, &m->image);
+		return;
 	default:
-		return;                 /* LOADING only ends the silence, IMAGE announces */
+		return;                 /* LOADING only ends the silence */
 	}
 	pump(pool);
 }

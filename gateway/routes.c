@@ -27,6 +27,7 @@ static const struct route routes[] = {
 	{ "POST",   "/api/copy",              route_copy },
 	{ "DELETE", "/api/delete",            route_delete },
 	{ "POST",   "/v1/images/generations", route_images },
+	{ "POST",   "/v1/images/edits",       route_edits },
 	{ "GET",    "/v1/models",             route_models },
 	{ "GET",    "/v1/models/*",           route_model },
 };

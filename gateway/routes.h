@@ -26,6 +26,7 @@ void route_create(struct gateway *gw, struct http_request *q);
 void route_copy(struct gateway *gw, struct http_request *q);
 void route_delete(struct gateway *gw, struct http_request *q);
 void route_images(struct gateway *gw, struct http_request *q);
+void route_edits(struct gateway *gw, struct http_request *q);
 void route_models(struct gateway *gw, struct http_request *q);
 void route_model(struct gateway *gw, struct http_request *q);
 

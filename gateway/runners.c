@@ -277,6 +277,37 @@ static void free_bytes(const void *data, size_t len, void *arg)
 	free((void *)(uintptr_t)data);
 }
 
+static void unref_upload(const void *data, size_t len, void *arg)
+{
+	(void)data;
+	(void)len;
+	upload_unref(arg);
+}
+
+static int append_file(struct runner *r, struct upload *owner, struct piece file)
+{
+	unsigned char head[FRAME_HEADER];
+
+	frame_header(FRAME_BINARY, (uint32_t)file.len, head);
+	if (evbuffer_add(r->out, head, sizeof(head)) < 0)
+		return -ENOMEM;
+	upload_ref(owner);
+	if (evbuffer_add_reference(r->out, file.data, file.len, unref_upload, owner) == 0)
+		return 0;
+	upload_unref(owner);
+	return -ENOMEM;
+}
+
+int runner_send_files(struct runner *r, const struct msg *m, struct upload *owner,
+		      const struct piece *files, size_t n)
+{
+	int result = runner_send(r, m);
+
+	for (size_t i = 0; result == 0 && i < n; i++)
+		result = append_file(r, owner, files[i]);
+	return result;
+}
+
 int runner_send(struct runner *r, const struct msg *m)
 {
 	size_t len;

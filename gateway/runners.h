@@ -9,6 +9,7 @@
 
 #include "common/err.h"
 #include "common/proto.h"
+#include "gateway/upload.h"
 
 /*
  * easel-runner processes and the messages to and from them. A runner that breaks the
@@ -44,6 +45,12 @@ int runner_spawn(struct runners *all, enum runner_mode mode, const char *label, 
 		 struct err *err);
 /* -EPIPE when its socket is closed already: exited() is about to come. */
 int runner_send(struct runner *r, const struct msg *m);
+/*
+ * The same with the binary frames that belong to the message right behind it. They are
+ * not copied: owner, in which they lie, is held until they are sent.
+ */
+int runner_send_files(struct runner *r, const struct msg *m, struct upload *owner,
+		      const struct piece *files, size_t n);
 /* Lets it leave by itself for a moment, then signals. No more messages arrive. */
 void runner_stop(struct runner *r);
 /* At once; why becomes the reason that exited() tells. */

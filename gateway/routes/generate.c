@@ -126,8 +126,6 @@ static int submit(struct gateway *gw, struct generation *g, struct generate_body
 	const int64_t *keep_alive = b->has_keep_alive ? &b->keep_alive_ns : NULL;
 	int r = job_check(job, err);
 
-	if (r == 0 && b->has_images)
-		r = err_set(err, -EINVAL, "model does not support image editing");
 	if (r < 0) {
 		destroy(job);
 		return r;
@@ -169,10 +167,15 @@ static int start(struct gateway *gw, struct http_request *q, struct generate_bod
 
 void route_generate(struct gateway *gw, struct http_request *q)
 {
+	struct upload *body = http_take_body(q);
 	struct generate_body b;
 	struct err err;
+	int r = body ? generate_body_read(body, &b, &err) :
+		err_set(&err, -ENOMEM, "out of memory");
 
-	if (generate_body_read(q->body, q->body_len, &b, &err) < 0) {
+	/* From here on the pictures in it hold it, if there are any. */
+	upload_unref(body);
+	if (r < 0) {
 		reply_invalid(q, &err);
 		return;
 	}

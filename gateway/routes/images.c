@@ -1,6 +1,6 @@
 /*
- * POST /v1/images/generations: OpenAI's way to ask for pictures. One JSON object at the
- * end, or server-sent events "progress" and "done".
+ * POST /v1/images/generations and /v1/images/edits: OpenAI's way to ask for pictures. One
+ * JSON object at the end, or server-sent events "progress" and "done".
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -146,12 +146,17 @@ static int start(struct gateway *gw, struct http_request *q, struct images_body 
 	return r;
 }
 
-void route_images(struct gateway *gw, struct http_request *q)
+static void serve(struct gateway *gw, struct http_request *q, const struct images_kind *kind)
 {
+	struct upload *body = http_take_body(q);
 	struct images_body b;
 	struct err err;
+	int r = body ? images_body_read(kind, http_header(q, "Content-Type"), body, &b, &err) :
+		err_set(&err, -ENOMEM, "out of memory");
 
-	if (images_body_read(q->body, q->body_len, &b, &err) < 0) {
+	/* From here on the pictures in it hold it, if there are any. */
+	upload_unref(body);
+	if (r < 0) {
 		reply_invalid(q, &err);
 		return;
 	}
@@ -160,4 +165,14 @@ void route_images(struct gateway *gw, struct http_request *q)
 	if (start(gw, q, &b, &err) < 0)
 		reply_error(q, &err);
 	images_body_clear(&b);
+}
+
+void route_images(struct gateway *gw, struct http_request *q)
+{
+	serve(gw, q, &images_generations);
+}
+
+void route_edits(struct gateway *gw, struct http_request *q)
+{
+	serve(gw, q, &images_edits);
 }

@@ -1,8 +1,9 @@
 /*
  * Stands in for easel-runner in the gateway's tests: speaks the protocol, draws nothing.
  * The model's name says how it behaves (see the table). A "picture" is the JSON of the
- * request that reached it, so that tests see what the gateway resolved. One thread,
- * blocking I/O on descriptor 3.
+ * request that reached it, so that tests see what the gateway resolved: the picture files
+ * that came along are in it with their sizes and digests. One thread, blocking I/O on
+ * descriptor 3.
  */
 #include <errno.h>
 #include <poll.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/digest.h"
 #include "common/frame.h"
 #include "common/proto.h"
 
@@ -22,7 +24,8 @@ struct behaviour {
 	unsigned fail_step;             /* FAILED at this step; 1000: while decoding */
 	unsigned crash_step;
 	size_t picture;                 /* bytes; 0: just the request */
-	bool silent_load, fail_load, crash_load, bad_frame, deaf, noisy, no_steps;
+	unsigned wait_ms;               /* before the files of a request are read */
+	bool silent_load, fail_load, crash_load, bad_frame, deaf, noisy, no_steps, bad_image;
 };
 
 static const struct behaviour behaviours[] = {
@@ -40,6 +43,8 @@ static const struct behaviour behaviours[] = {
 	{ "bad-frame", .bad_frame = true },
 	{ "deaf", .step_ms = 20, .deaf = true },
 	{ "noisy", .noisy = true },
+	{ "unreadable", .bad_image = true },
+	{ "late-reader", .wait_ms = 300 },
 };
 
 /* Message structs own their strings elsewhere; here they are literals. */
@@ -82,23 +87,25 @@ static void send_msg(const struct msg *m)
 	free(bytes);
 }
 
-/* Waits for a message for at most timeout_ms (-1: for ever); 0 when none came. */
-static int receive(struct msg *ret, int timeout_ms)
+static void give_up(const char *why)
+{
+	fprintf(stderr, "fake: %s\n", why);
+	exit(1);
+}
+
+/* Waits for a frame for at most timeout_ms (-1: for ever); 0 when none came. */
+static int receive_frame(struct frame *ret, int timeout_ms)
 {
 	struct pollfd p = { .fd = PROTO_FD, .events = POLLIN };
-	struct frame f;
 	struct err err;
 	char data[65536];
 	ssize_t n;
 	int r;
 
 	for (;;) {
-		r = frame_reader_next(&fake.in, &f, &err);
-		if (r < 0 || (r > 0 && msg_decode(f.data, f.len, PROTO_GATEWAY, fake.state, ret,
-						  &err) < 0)) {
-			fprintf(stderr, "fake: %s\n", err.text);
-			exit(1);
-		}
+		r = frame_reader_next(&fake.in, ret, &err);
+		if (r < 0)
+			give_up(err.text);
 		if (r > 0)
 			return 1;
 		r = poll(&p, 1, timeout_ms);
@@ -110,6 +117,41 @@ static int receive(struct msg *ret, int timeout_ms)
 		if (n > 0 && frame_reader_feed(&fake.in, data, (size_t)n, &err) < 0)
 			exit(1);
 	}
+}
+
+/* Waits for a message for at most timeout_ms (-1: for ever); 0 when none came. */
+static int receive(struct msg *ret, int timeout_ms)
+{
+	struct frame f;
+	struct err err;
+
+	if (!receive_frame(&f, timeout_ms))
+		return 0;
+	if (f.kind != FRAME_JSON)
+		give_up("a file that no message announced");
+	if (msg_decode(f.data, f.len, PROTO_GATEWAY, fake.state, ret, &err) < 0)
+		give_up(err.text);
+	return 1;
+}
+
+/* The files behind a generate message: how long, their digests, their first bytes. */
+static json_t *receive_files(unsigned n)
+{
+	json_t *ret = json_array();
+	char digest[DIGEST_SIZE], begin[9];
+	struct frame f;
+
+	for (unsigned i = 0; i < n; i++) {
+		receive_frame(&f, -1);
+		if (f.kind != FRAME_BINARY)
+			give_up("a message where a file was announced");
+		digest_bytes(f.data, f.len, digest);
+		for (size_t k = 0; k < 4 && k < f.len; k++)
+			snprintf(begin + 2 * k, 3, "%02x", (unsigned char)f.data[k]);
+		json_array_append_new(ret, json_pack("{s:I, s:s, s:s}", "bytes", (json_int_t)f.len,
+						     "digest", digest, "begin", begin));
+	}
+	return ret;
 }
 
 static void send_hello(void)
@@ -170,18 +212,35 @@ static void load(const struct msg_load *l)
 	fake.state = PROTO_IDLE;
 }
 
-static void send_picture(const struct msg_generate *g)
+static uint32_t or_else(uint32_t side, uint32_t other)
+{
+	return side ? side : other;
+}
+
+/* files: of a request that has any, added to it. */
+static void send_picture(const struct msg_generate *g, json_t *files)
 {
 	json_t *request = json_pack("{s:s, s:s*, s:i, s:i, s:i, s:I, s:f}", "prompt", g->prompt,
 		"negative", g->negative, "width", (int)g->width, "height", (int)g->height, "steps",
 		(int)g->steps, "seed", (json_int_t)g->seed, "guidance", g->guidance);
-	char *text = json_dumps(request, JSON_COMPACT);
-	size_t len = strlen(text), size = fake.how->picture > len ? fake.how->picture : len;
 	struct msg m = { .type = MSG_IMAGE };
-	unsigned char head[FRAME_HEADER], *bytes = calloc(1, size);
+	unsigned char head[FRAME_HEADER], *bytes;
+	size_t len, size;
+	char *text;
 
+	if (g->images) {
+		json_object_set(request, "files", files);
+		json_object_set_new(request, "images", json_integer(g->images));
+		json_object_set_new(request, "strength", json_real(g->strength));
+		json_object_set_new(request, "mask", g->mask ? json_string(g->mask) : json_null());
+	}
+	text = json_dumps(request, JSON_COMPACT);
+	len = strlen(text);
+	size = fake.how->picture > len ? fake.how->picture : len;
+	bytes = calloc(1, size);
 	memcpy(bytes, text, len);
-	m.image = (struct msg_image){ g->job, size, g->width, g->height, g->seed };
+	m.image = (struct msg_image){ g->job, size, or_else(g->width, 640), or_else(g->height, 480),
+				      g->seed };
 	send_msg(&m);
 	frame_header(FRAME_BINARY, (uint32_t)size, head);
 	write_all(head, sizeof(head));
@@ -208,11 +267,17 @@ static bool wait_step(uint64_t job)
 	return true;
 }
 
+/* Steps that are drawn: the first ones are left out of a picture that is changed a little. */
+static uint32_t steps_of(const struct msg_generate *g)
+{
+	return g->images && g->strength >= 0 ? (uint32_t)(g->steps * g->strength) : g->steps;
+}
+
 static void send_progress(const struct msg_generate *g, const char *phase, uint32_t step)
 {
 	struct msg m = { .type = MSG_PROGRESS };
 
-	m.progress = (struct msg_progress){ g->job, literal(phase), step, g->steps };
+	m.progress = (struct msg_progress){ g->job, literal(phase), step, steps_of(g) };
 	send_msg(&m);
 }
 
@@ -229,30 +294,40 @@ static bool breaks_at(const struct msg_generate *g, unsigned step)
 	return false;
 }
 
-static void generate(const struct msg_generate *g)
+static void draw(const struct msg_generate *g, json_t *files)
 {
-	fake.state = PROTO_BUSY;
+	uint32_t steps = steps_of(g);
+
 	if (fake.how->bad_frame)
 		write_all("\x01\x00\x00\x00?x", 6);
 	if (fake.how->noisy)
 		for (int i = 0; i < 1 << 14; i++)
 			fprintf(stderr, "%064d", i);
-	if (fake.how->no_steps) {
-		send_failed(g->job, "invalid", "the picture is too large");
-		fake.state = PROTO_IDLE;
+	if (fake.how->no_steps || (fake.how->bad_image && g->images)) {
+		send_failed(g->job, "invalid", fake.how->no_steps ? "the picture is too large" :
+			    "invalid image 0: the file is cut off");
 		return;
 	}
 	send_progress(g, "encode", 0);
-	for (uint32_t step = 0; step <= g->steps; step++) {
+	for (uint32_t step = 0; step <= steps; step++) {
 		send_progress(g, "denoise", step);
-		if (breaks_at(g, step) || (step < g->steps && wait_step(g->job))) {
-			fake.state = PROTO_IDLE;
+		if (breaks_at(g, step) || (step < steps && wait_step(g->job)))
 			return;
-		}
 	}
-	send_progress(g, "decode", g->steps);
+	send_progress(g, "decode", steps);
 	if (!breaks_at(g, 1000))
-		send_picture(g);
+		send_picture(g, files);
+}
+
+static void generate(const struct msg_generate *g)
+{
+	json_t *files;
+
+	poll(NULL, 0, (int)fake.how->wait_ms);
+	fake.state = PROTO_BUSY;
+	files = receive_files(g->images + (g->mask ? 1 : 0));
+	draw(g, files);
+	json_decref(files);
 	fake.state = PROTO_IDLE;
 }
 

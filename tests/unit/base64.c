@@ -56,6 +56,32 @@ static void test_accepted(void **unused)
 	}
 }
 
+/* Line breaks at every place, over the text itself. */
+static void test_in_place(void **unused)
+{
+	unsigned char data[100];
+	char text[400], broken[400];
+	size_t n, len, at;
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof data; i++)
+		data[i] = (unsigned char)(i * 89 + 7);
+	for (size_t size = 0; size <= sizeof data; size++) {
+		n = base64_encode(data, size, text);
+		for (size_t every = 1; every < 9; every++) {
+			at = 0;
+			for (size_t i = 0; i < n; i++) {
+				broken[at++] = text[i];
+				if (i % every == 0)
+					broken[at++] = '\n';
+			}
+			assert_int_equal(base64_decode_in_place(broken, at, &len, NULL), 0);
+			assert_int_equal(len, size);
+			assert_memory_equal(broken, data, size);
+		}
+	}
+}
+
 /* Positions as the reference's decoder names them. */
 static void test_refused(void **unused)
 {
@@ -68,7 +94,7 @@ static void test_refused(void **unused)
 		{ "aGk-", 3 },
 	};
 	unsigned char *out;
-	char want[64];
+	char want[64], copy[64];
 	struct err err;
 	size_t len;
 
@@ -76,6 +102,9 @@ static void test_refused(void **unused)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		assert_int_equal(base64_decode(rows[i].text, strlen(rows[i].text), &out, &len, &err), -EINVAL);
 		snprintf(want, sizeof want, "illegal base64 data at input byte %d", rows[i].at);
+		assert_string_equal(err.text, want);
+		strcpy(copy, rows[i].text);
+		assert_int_equal(base64_decode_in_place(copy, strlen(copy), &len, &err), -EINVAL);
 		assert_string_equal(err.text, want);
 	}
 }
@@ -85,6 +114,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_accepted),
+		cmocka_unit_test(test_in_place),
 		cmocka_unit_test(test_refused),
 	};
 

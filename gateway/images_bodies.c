@@ -1,0 +1,205 @@
+/*
+ * The bodies of /v1/images: generations and edits, as JSON or as a form. Pure functions
+ * over the client's bytes; they own nothing but what they return.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/limits.h"
+#include "common/log.h"
+#include "gateway/forms.h"
+#include "gateway/multipart.h"
+#include "gateway/picture_bodies.h"
+
+#define MAX_COUNT 10
+
+const struct images_kind images_generations = { "openai.ImageGenerationRequest", false };
+const struct images_kind images_edits = { "openai.ImageEditRequest", true };
+
+struct raw_images {
+	struct picture_params picture;
+	struct picture_members members;
+	char *model, *size, *response_format, *quality, *output_format;
+	json_t *seed, *style, *user, *background, *moderation, *output_compression, *partial_images,
+	       *input_fidelity;
+	bool stream;
+	int64_t n;
+};
+
+enum {                                  /* rows of images_fields that are asked about */
+	ROW_STREAM, ROW_QUALITY, ROW_STYLE, ROW_USER, ROW_BACKGROUND, ROW_MODERATION,
+	ROW_OUTPUT_COMPRESSION, ROW_PARTIAL_IMAGES, ROW_INPUT_FIDELITY,
+	ROW_FIRST_IGNORED = ROW_STYLE, ROW_LAST_IGNORED = ROW_INPUT_FIDELITY,
+};
+
+static const struct field images_fields[] = {
+	[ROW_STREAM] = FIELD(struct raw_images, stream, BOOL),
+	[ROW_QUALITY] = FIELD(struct raw_images, quality, STR),
+	[ROW_STYLE] = FIELD(struct raw_images, style, JSON),
+	[ROW_USER] = FIELD(struct raw_images, user, JSON),
+	[ROW_BACKGROUND] = FIELD(struct raw_images, background, JSON),
+	[ROW_MODERATION] = FIELD(struct raw_images, moderation, JSON),
+	[ROW_OUTPUT_COMPRESSION] = FIELD(struct raw_images, output_compression, JSON),
+	[ROW_PARTIAL_IMAGES] = FIELD(struct raw_images, partial_images, JSON),
+	[ROW_INPUT_FIDELITY] = FIELD(struct raw_images, input_fidelity, JSON),
+	FIELD(struct raw_images, model, STR),
+	FIELD_AS(struct raw_images, picture.prompt, "prompt", STR, .max = LIMIT_PROMPT),
+	FIELD_AS(struct raw_images, picture.negative, "negative_prompt", STR, .max = LIMIT_PROMPT,
+		 .alias = "negative"),
+	FIELD_AS(struct raw_images, picture.steps, "steps", I64, INT32),
+	FIELD_AS(struct raw_images, picture.guidance, "guidance", F64, .max = LIMIT_GUIDANCE,
+		 .alias = "guidance_scale"),
+	PICTURE_MEMBER_FIELDS(struct raw_images),
+	FIELD(struct raw_images, seed, JSON),
+	FIELD(struct raw_images, size, STR),
+	FIELD(struct raw_images, n, I64),
+	FIELD(struct raw_images, response_format, STR),
+	FIELD(struct raw_images, output_format, STR),
+	{ 0 }
+};
+
+static void add_ignored(struct images_body *b, const char *name)
+{
+	size_t len = strlen(b->ignored);
+
+	snprintf(b->ignored + len, sizeof(b->ignored) - len, "%s%s", len ? ", " : "", name);
+}
+
+/* "1024x768", whatever follows; anything else is the default size. */
+static void read_size(const char *text, struct picture_params *p)
+{
+	int width, height;
+
+	if (!text || !*text)
+		return;
+	if (strlen(text) < 32 && sscanf(text, "%9dx%9d", &width, &height) == 2) {
+		p->width = width;
+		p->height = height;
+	} else {
+		log_info("size '%.40s' is not WIDTHxHEIGHT: using the default", text);
+	}
+}
+
+static void read_quality(struct raw_images *raw, struct images_body *ret)
+{
+	static const struct {
+		const char *name;
+		double effort;
+	} qualities[] = { { "low", 0.5 }, { "medium", 1 }, { "high", 2 } };
+
+	for (size_t i = 0; i < sizeof(qualities) / sizeof(qualities[0]); i++)
+		if (!strcmp(raw->quality, qualities[i].name)) {
+			raw->picture.effort = qualities[i].effort;
+			return;
+		}
+	add_ignored(ret, "quality");
+}
+
+static int check_words(const struct raw_images *raw, struct err *err)
+{
+	const char *format = raw->response_format, *output = raw->output_format;
+
+	if (format && !strcmp(format, "url"))
+		return err_set(err, -EINVAL,
+			       "response_format url is not supported yet, use b64_json");
+	if (format && *format && strcmp(format, "b64_json"))
+		return err_set(err, -EINVAL,
+			       "response_format must be b64_json, not '%.40s'", format);
+	if (output && *output && strcmp(output, "png"))
+		return err_set(err, -EINVAL, "output_format must be png, not '%.40s'", output);
+	if (raw->n < 1 || raw->n > MAX_COUNT)
+		return err_set(err, -EINVAL, "n must be between 1 and %d", MAX_COUNT);
+	return 0;
+}
+
+static int check_required(const struct images_kind *kind, const struct raw_images *raw,
+			  const struct picture_sources *sources, struct err *err)
+{
+	if (!raw->picture.prompt || !*raw->picture.prompt)
+		return err_set(err, -EINVAL, "prompt is required");
+	if (!raw->model || !*raw->model)
+		return err_set(err, -EINVAL, "model is required");
+	if (kind->edits && !sources->n)
+		return err_set(err, -EINVAL, "image is required");
+	return 0;
+}
+
+/* What needs no more checks. */
+static void take_images(struct raw_images *raw, uint64_t present, struct images_body *ret)
+{
+	read_size(raw->size, &raw->picture);
+	if (raw->quality)
+		read_quality(raw, ret);
+	for (int row = ROW_FIRST_IGNORED; row <= ROW_LAST_IGNORED; row++)
+		if (present & 1ull << row)
+			add_ignored(ret, images_fields[row].name);
+	raw->picture.seed = picture_seed(raw->seed);
+	raw->picture.count = (unsigned)raw->n;
+	ret->stream = raw->stream;
+	ret->has_stream = present & 1ull << ROW_STREAM;
+	ret->picture = raw->picture;
+	ret->model = raw->model;
+	raw->model = raw->picture.prompt = raw->picture.negative = NULL;
+}
+
+static int read_json(const struct images_kind *kind, struct upload *body, struct raw_images *raw,
+		     uint64_t *present, struct picture_sources *sources, struct err *err)
+{
+	struct lift lift;
+	int r = body_read_lifted(body, kind->go_type, images_fields, raw, present, &lift, err);
+
+	if (r < 0)
+		return r;
+	r = picture_sources_read(sources, &raw->members.values, &lift, err);
+	lift_clear(&lift);
+	return r;
+}
+
+static int read_form(const struct images_kind *kind, const char *content_type, struct upload *body,
+		     struct raw_images *raw, uint64_t *present, struct picture_sources *sources,
+		     struct err *err)
+{
+	json_t *members;
+	int r = form_read(content_type, body, images_fields, &members, sources, err);
+
+	if (r < 0)
+		return r;
+	r = body_read_json(members, kind->go_type, images_fields, raw, present, err);
+	json_decref(members);
+	return r;
+}
+
+int images_body_read(const struct images_kind *kind, const char *content_type, struct upload *body,
+		     struct images_body *ret, struct err *err)
+{
+	struct raw_images raw = { .picture = picture_nothing_said, .n = 1 };
+	struct picture_sources sources = { 0 };
+	uint64_t present = 0;
+	int r;
+
+	if (kind->edits && multipart_is_form(content_type))
+		r = read_form(kind, content_type, body, &raw, &present, &sources, err);
+	else
+		r = read_json(kind, body, &raw, &present, &sources, err);
+	*ret = (struct images_body){ 0 };
+	if (r == 0)
+		r = check_required(kind, &raw, &sources, err);
+	if (r == 0)
+		r = check_words(&raw, err);
+	if (r == 0)
+		r = picture_finish(&raw.picture, &sources, raw.members.mask_mode, PICTURES_OPENAI,
+				   body, err);
+	if (r == 0)
+		take_images(&raw, present, ret);
+	fields_clear(images_fields, &raw);
+	return r;
+}
+
+void images_body_clear(struct images_body *b)
+{
+	free(b->model);
+	picture_params_clear(&b->picture);
+	*b = (struct images_body){ 0 };
+}

@@ -1,0 +1,32 @@
+/*
+ * Counted references to what a client sent. Owns the bytes; runs on the event loop.
+ */
+#include <stdlib.h>
+
+#include "gateway/upload.h"
+
+struct upload *upload_create(char *data, size_t len)
+{
+	struct upload *u = data ? malloc(sizeof(*u)) : NULL;
+
+	if (!u) {
+		free(data);
+		return NULL;
+	}
+	*u = (struct upload){ .data = data, .len = len, .refs = 1 };
+	return u;
+}
+
+struct upload *upload_ref(struct upload *u)
+{
+	u->refs++;
+	return u;
+}
+
+void upload_unref(struct upload *u)
+{
+	if (!u || --u->refs)
+		return;
+	free(u->data);
+	free(u);
+}
