@@ -53,8 +53,8 @@ static int read_image(struct inputs *in, unsigned i, uint64_t *pixels, struct er
 	image_flatten(im);
 	*pixels += (uint64_t)im->width * im->height;
 	if (*pixels > LIMIT_INPUT_PIXELS_ALL)
-		return err_set(err, -EINVAL, "the pictures have more than %u pixels in all; make them smaller",
-			       LIMIT_INPUT_PIXELS_ALL);
+		return err_set(err, -EINVAL, "the pictures have more than %u pixels in all; "
+			       "make them smaller", LIMIT_INPUT_PIXELS_ALL);
 	return 0;
 }
 

@@ -26,7 +26,7 @@ struct link {
 	struct frame_reader reader;
 	enum proto_state state;
 	struct worker *worker;
-	struct worker_task coming;      /* a generate message whose files are not all here; or none */
+	struct worker_task coming;      /* a generate message whose files are not all here */
 	bool leaving;
 	int status;                     /* of the process */
 	char in[65536];
@@ -233,7 +233,8 @@ static int on_frame(struct link *l, const struct frame *f, struct err *err)
 	bool awaited = l->coming.msg.type != MSG_NONE, binary = f->kind == FRAME_BINARY;
 
 	if (awaited != binary)
-		return err_set(err, -EBADMSG, binary ? "binary frame" : "a message between picture files");
+		return err_set(err, -EBADMSG, "%s", binary ? "binary frame" :
+			       "a message between picture files");
 	return binary ? on_file(l, f, err) : on_message(l, f, err);
 }
 

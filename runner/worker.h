@@ -36,7 +36,10 @@ typedef void (*worker_handler)(void *context, struct worker_event *event);
 /* device as vk_open() wants it. The first event is a hello or WORKER_UNUSABLE. */
 int worker_create(uv_loop_t *loop, const char *device, worker_handler handler, void *context,
 		  struct worker **ret, struct err *err);
-/* A load or generate message and its files, taken over (*t is zeroed). One at a time, the next after its end. */
+/*
+ * A load or generate message and its files, taken over (*t is zeroed). One at a time, the
+ * next after its end.
+ */
 void worker_give(struct worker *w, struct worker_task *t);
 /* Ends the job of that number if it is the current one; it fails with -ECANCELED. */
 void worker_cancel(struct worker *w, uint64_t job);

@@ -76,11 +76,11 @@ int image_reference(const struct image *im, struct image *ret, struct err *err)
 	double pixels = (double)width * height, scale;
 
 	if (small < REFERENCE_SIDE_MIN)
-		return err_set(err, -EINVAL, "%ux%u: a picture to refer to has sides of at least %u "
-			       "pixels", width, height, REFERENCE_SIDE_MIN);
+		return err_set(err, -EINVAL, "%ux%u: a picture to refer to has sides of at least "
+			       "%u pixels", width, height, REFERENCE_SIDE_MIN);
 	if (large > (uint64_t)REFERENCE_RATIO * small)
-		return err_set(err, -EINVAL, "%ux%u: a picture to refer to is at most %u times as long "
-			       "as it is wide", width, height, REFERENCE_RATIO);
+		return err_set(err, -EINVAL, "%ux%u: a picture to refer to is at most %u times as "
+			       "long as it is wide", width, height, REFERENCE_RATIO);
 	if (pixels > REFERENCE_PIXELS) {
 		scale = sqrt(REFERENCE_PIXELS / pixels);
 		width = (uint32_t)(width * scale);

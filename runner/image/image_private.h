@@ -29,7 +29,7 @@ struct image_file {
 	const uint8_t *data;
 	size_t len;
 	uint32_t max_pixels;
-	unsigned orientation;           /* set by the decoder: EXIF's 1..8, 1 where it says nothing */
+	unsigned orientation;           /* set by the decoder: EXIF's 1..8; 1 without any */
 };
 /* -EINVAL without the format's name in front; *ret is empty then. */
 typedef int image_decoder(struct image_file *file, struct image *ret, struct err *err);

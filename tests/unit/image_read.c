@@ -80,7 +80,8 @@ static void check_like(const char *name, const struct image *im, const char *lik
 	assert_int_equal(like.channels, im->channels);
 	for (size_t i = 0; i < n; i++)
 		if (abs(im->pixels[i] - like.pixels[i]) > TOLERANCE)
-			fail_msg("%s: byte %zu is %u, Pillow's %u", name, i, im->pixels[i], like.pixels[i]);
+			fail_msg("%s: byte %zu is %u, Pillow's %u", name, i, im->pixels[i],
+				 like.pixels[i]);
 	image_finish(&like);
 }
 
@@ -194,8 +195,9 @@ static long peak_kib(void)
 static void bombs(void **state)
 {
 	static const char *const names[] = {
-		"bomb-60000.png", "bomb-side.png", "chunk.png", "png-bomb-text.png", "png-bomb-profile.png",
-		"png-bomb-data.png", "bomb-65500.jpg", "bomb-scans.jpg", "bomb-16383.webp", "bomb-canvas.webp",
+		"bomb-60000.png", "bomb-side.png", "chunk.png", "png-bomb-text.png",
+		"png-bomb-profile.png", "png-bomb-data.png", "bomb-65500.jpg", "bomb-scans.jpg",
+		"bomb-16383.webp", "bomb-canvas.webp",
 	};
 	struct image warm = read_file("png-rgb.png");
 	long before = peak_kib();
@@ -252,7 +254,7 @@ static void orientations(void **state)
 		{ TIFF("II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\0\0\0\0"), 1 },
 		{ TIFF("II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x02\0\0\0\x06\0\0\0"), 1 },
 		{ TIFF("II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x01\0\0\0\x06\0\0\0"), 1 },
-		/* Blocks that end early, offsets that lead out of them, more entries than there are. */
+		/* Blocks that end early, offsets that lead out of them, too many entries. */
 		{ TIFF(""), 1 },
 		{ TIFF("Exif\0\0"), 1 },
 		{ TIFF("II*\0\x08\0\0"), 1 },

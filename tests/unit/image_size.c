@@ -38,7 +38,7 @@ static void check_digest(const struct image *im, const json_t *row, const char *
 	char digest[DIGEST_SIZE], *text;
 
 	digest_bytes(im->pixels, image_row_bytes(im) * im->height, digest);
-	if (strcmp(digest + strlen("sha256:"), json_string_value(json_object_get(row, member))) == 0)
+	if (!strcmp(digest + strlen("sha256:"), json_string_value(json_object_get(row, member))))
 		return;
 	text = json_dumps(row, JSON_COMPACT);
 	fail_msg("other pixels than Pillow's: %.200s", text);
@@ -59,7 +59,9 @@ static void check_rows(const char *what, void (*check)(const json_t *row))
 static enum image_filter filter_of(const json_t *row)
 {
 	static const char *const names[] = {
-		[IMAGE_NEAREST] = "nearest", [IMAGE_BICUBIC] = "bicubic", [IMAGE_LANCZOS] = "lanczos",
+		[IMAGE_NEAREST] = "nearest",
+		[IMAGE_BICUBIC] = "bicubic",
+		[IMAGE_LANCZOS] = "lanczos",
 	};
 	const char *name = json_string_value(json_object_get(row, "filter"));
 	unsigned f = 0;
@@ -217,8 +219,8 @@ static void check_mask(uint32_t channels, const char *pixels, size_t n, bool by_
 static void masks(void **state)
 {
 	/* Transparent black, opaque white, just below and at half. */
-	static const char rgba[] = "\0\0\0\0" "\xff\xff\xff\xff" "\x80\x80\x80\x7f" "\x80\x80\x80\x80"
-				   "\xff\xff\xff\x01" "\x80\x80\x80\xff" "\x7f\x7f\x7f\xff";
+	static const char rgba[] = "\0\0\0\0" "\xff\xff\xff\xff" "\x80\x80\x80\x7f"
+				   "\x80\x80\x80\x80" "\xff\xff\xff\x01" "\x80\x80\x80\xff" "\x7f\x7f\x7f\xff";
 	/* White, black, grey on both sides of half, green, red, blue. */
 	static const char rgb[] = "\xff\xff\xff" "\0\0\0" "\x80\x80\x80" "\x7f\x7f\x7f" "\0\xff\0"
 				  "\xff\0\0" "\0\0\xff";

@@ -44,7 +44,8 @@ static void cancelled_between(void **state)
 		for (int i = 0; i < 3; i++)
 			add(&in, "png-rgba.png");
 		/* Asked once before each of the three. */
-		assert_int_equal(inputs_read(&in, &g, countdown, &calls, &err), left < 3 ? -ECANCELED : 0);
+		assert_int_equal(inputs_read(&in, &g, countdown, &calls, &err),
+				 left < 3 ? -ECANCELED : 0);
 		assert_int_equal(in.n_images, left < 2 ? left : 2);
 		assert_int_equal(in.mask.pixels != NULL, left == 3);
 		for (int i = 0; i < 3; i++)
