@@ -17,7 +17,7 @@ struct cli {
 #define ARGS_ANY UINT_MAX
 
 /* Which settings the help of a command names. */
-enum help_settings { SETTINGS_HOST, SETTINGS_SERVER, SETTINGS_NONE };
+enum help_settings { SETTINGS_HOST, SETTINGS_RUN, SETTINGS_SERVER, SETTINGS_NONE };
 
 /* One command: its row of the help, its flags and what it does. */
 struct command {

@@ -12,6 +12,11 @@
 #define NAME_COLUMN 11         /* least width of the names in the root help */
 #define ENV_COLUMN 27
 
+/* The command line's own; the server reads the table of settings.h. */
+static const struct setting history_setting = {
+	"NOHISTORY", "", "Do not preserve readline history"
+};
+
 /* "  -f, --file string": what stands left of the description. */
 static void flag_left(const struct flag *f, char *ret, size_t size)
 {
@@ -80,10 +85,7 @@ static void print_image_flags(const struct command *command, FILE *out)
 
 static bool concerns(const struct command *command, const struct setting *s)
 {
-	if (command->settings == SETTINGS_HOST)
-		return !strcmp(s->name, "HOST");
-	/* The history of prompts is the command line's own. */
-	return command->settings == SETTINGS_SERVER && strcmp(s->name, "NOHISTORY");
+	return command->settings == SETTINGS_SERVER || !strcmp(s->name, "HOST");
 }
 
 static void print_setting(const struct cli *cli, const struct setting *s, FILE *out)
@@ -105,6 +107,8 @@ static void print_settings(const struct cli *cli, const struct command *command,
 	for (const struct setting *s = settings; s->name; s++)
 		if (concerns(command, s))
 			print_setting(cli, s, out);
+	if (command->settings == SETTINGS_RUN)
+		print_setting(cli, &history_setting, out);
 }
 
 void help_command(const struct cli *cli, const struct command *command, FILE *out)

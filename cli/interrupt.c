@@ -1,12 +1,13 @@
 /*
  * Ctrl-C as something to wait for: the command clears its progress and closes its
  * connection, which cancels the work, and then dies by the very signal, so that the
- * shell sees it.
+ * shell sees it; a session takes the signal and goes on.
  */
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/signalfd.h>
+#include <time.h>
 
 #include "cli/interrupt.h"
 
@@ -32,6 +33,16 @@ int interrupt_open(struct err *err)
 		return err_errno(err, errno, "cannot watch signals");
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return fd;
+}
+
+bool interrupt_take(void)
+{
+	const struct timespec now = { 0 };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	return sigtimedwait(&set, NULL, &now) == SIGINT;
 }
 
 void interrupt_deliver(void)

@@ -79,6 +79,14 @@ static const char *read_float(const char *text, double *ret)
 	return NULL;
 }
 
+static const char *add_item(const char *text, struct flag_list *list)
+{
+	if (list->n == FLAG_LIST_MAX)
+		return "given too often";
+	list->items[list->n++] = text;
+	return NULL;
+}
+
 /* NULL, or why the text is no such value; *ret_reader names who refused it. */
 static const char *read_value(const struct flag *f, const char *text, void *ret,
 			      const char **ret_reader)
@@ -97,6 +105,8 @@ static const char *read_value(const struct flag *f, const char *text, void *ret,
 	case FLAG_OPTIONAL:
 		*(const char **)ret = text;
 		return NULL;
+	case FLAG_LIST:
+		return add_item(text, ret);
 	}
 	return "unknown type";
 }
@@ -104,7 +114,7 @@ static const char *read_value(const struct flag *f, const char *text, void *ret,
 static int set_value(struct parser *p, const struct flag *f, const char *text)
 {
 	char shown[80];
-	const char *reader = "", *why;
+	const char *reader = NULL, *why;
 
 	why = read_value(f, text, p->values + f->offset, &reader);
 	if (!why)
@@ -113,6 +123,9 @@ static int set_value(struct parser *p, const struct flag *f, const char *text)
 		snprintf(shown, sizeof shown, "-%c, --%s", f->letter, f->name);
 	else
 		snprintf(shown, sizeof shown, "--%s", f->name);
+	if (!reader)
+		return err_set(p->err, -EINVAL, "invalid argument \"%s\" for \"%s\" flag: %s", text,
+			       shown, why);
 	return err_set(p->err, -EINVAL,
 		       "invalid argument \"%s\" for \"%s\" flag: strconv.%s: parsing \"%s\": %s",
 		       text, shown, reader, text, why);

@@ -11,6 +11,13 @@ enum flag_type {
 	FLAG_FLOAT,                     /* double */
 	FLAG_TEXT,                      /* const char *, points into argv */
 	FLAG_OPTIONAL,                  /* const char *; takes a value only after '=' */
+	FLAG_LIST,                      /* struct flag_list; may be repeated */
+};
+
+#define FLAG_LIST_MAX 16
+struct flag_list {
+	const char *items[FLAG_LIST_MAX];       /* point into argv */
+	size_t n;
 };
 
 enum flag_group {

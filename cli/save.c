@@ -72,6 +72,8 @@ int save_check(const char *output, struct err *err)
 	char *folder;
 	int r;
 
+	if (is_standard_output(output) && isatty(STDOUT_FILENO))
+		return err_set(err, -EINVAL, "failed to save image: standard output is a terminal");
 	if (is_standard_output(output))
 		return 0;
 	if (!output || is_folder(output))
@@ -199,5 +201,5 @@ int save_picture(const char *output, const char *prompt, const void *png, size_t
 		r = write_file(output, png, len, err);
 		*ret_path = r == 0 ? strdup(output) : NULL;
 	}
-	return r < 0 ? err_prefix(err, "failed to save image") : 0;
+	return r;
 }

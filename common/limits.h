@@ -10,14 +10,20 @@
 #define LIMIT_PROMPT          (8u << 20)             /* bytes of one prompt */
 #define LIMIT_BODY            (64u << 20)            /* request body, JSON or multipart */
 #define LIMIT_HEAD            (1u << 20)             /* HTTP request head */
-#define LIMIT_INPUT_STRINGS   64u                    /* below the members of a JSON body that bring pictures */
-#define LIMIT_PARTS           128u                   /* of a multipart body */
-#define LIMIT_PART_HEAD       (16u << 10)            /* header of one of them */
-#define LIMIT_BOUNDARY        70u                    /* between them: RFC 2046 */
 #define LIMIT_FRAME           (64u << 20)            /* JSON frame gateway <-> runner */
 #define LIMIT_IMAGE           (256u << 20)           /* binary frame: one picture */
 #define LIMIT_INPUT_IMAGES    16u                    /* pictures to start from or to refer to */
 #define LIMIT_INPUT_PIXELS    (1u << 26)             /* of one of them, before it is unpacked */
+#define LIMIT_INPUT_PIXELS_ALL (1u << 28)            /* of those of one request */
+#define LIMIT_INPUT_SIDE      (1u << 16)             /* width or height of one of them */
+#define LIMIT_INPUT_BYTES     (256u << 20)           /* files of one request, the mask's too */
+#define LIMIT_PNG_CHUNK       (16u << 20)            /* any but the picture's data */
+#define LIMIT_JPEG_SCANS      100u                   /* passes over a picture */
+#define LIMIT_JPEG_SCANS_LARGE 16u                   /* over one of LIMIT_INPUT_PIXELS */
+#define LIMIT_INPUT_STRINGS   64u                    /* below the members of a JSON body that bring pictures */
+#define LIMIT_PARTS           128u                   /* of a multipart body */
+#define LIMIT_PART_HEAD       (16u << 10)            /* header of one of them */
+#define LIMIT_BOUNDARY        70u                    /* between them: RFC 2046 */
 #define LIMIT_JSON_DEPTH      64u
 #define LIMIT_ST_HEADER       (100u << 20)           /* safetensors header */
 #define LIMIT_ST_TENSORS      (1u << 20)

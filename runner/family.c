@@ -3,6 +3,7 @@
  * model's configs. Owns nothing; any thread.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "runner/family.h"
@@ -37,6 +38,30 @@ const char *family_class_name(const json_t *model_index)
 	return name ? name : json_string_value(json_object_get(model_index, "_class_name"));
 }
 
+static int unsupported(const char *name, struct err *err)
+{
+	const char *const *known = family_supported();
+	char list[256] = "";
+	size_t len = 0;
+
+	for (; *known && len < sizeof list; known++)
+		len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", len ? ", " : "",
+					*known);
+	return err_set(err, -EINVAL,
+		       "model_index.json: pipeline class '%s' is not supported (only %s)", name,
+		       list);
+}
+
+unsigned family_references(const char *class_name)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof families / sizeof families[0]; i++)
+		if (!strcmp(families[i].class_name, class_name))
+			return families[i].transformer->max_references;
+	return 0;
+}
+
 static int family_find(const json_t *model_index, const struct family **ret, struct err *err)
 {
 	const char *name = family_class_name(model_index);
@@ -49,19 +74,36 @@ static int family_find(const json_t *model_index, const struct family **ret, str
 			*ret = &families[i];
 			return 0;
 		}
-	return err_set(err, -EINVAL,
-		       "model_index.json: pipeline class '%s' is not supported (only %s)",
-		       name, families[0].class_name);
+	return unsupported(name, err);
 }
 
-/* All classes share this form of constructor. */
+static int check_config(const json_t *config, const char *file, struct err *err)
+{
+	if (json_is_object(config))
+		return 0;
+	return err_set(err, -EINVAL, "%s is missing or is not a JSON object", file);
+}
+
+static int text_encoder_create(const struct family *f, const json_t *config, void **ret,
+			       struct err *err)
+{
+	static const char file[] = "text_encoder/config.json";
+	int r = check_config(config, file, err);
+
+	if (r < 0)
+		return r;
+	r = f->text_encoder->create(config, f->transformer->text_layers, ret, err);
+	return r < 0 ? err_prefix(err, "%s", file) : 0;
+}
+
+/* The other classes share this form of constructor. */
 static int part_create(int (*create)(const json_t *, void **, struct err *), const json_t *config,
 		       const char *file, void **ret, struct err *err)
 {
-	int r;
+	int r = check_config(config, file, err);
 
-	if (!json_is_object(config))
-		return err_set(err, -EINVAL, "%s is missing or is not a JSON object", file);
+	if (r < 0)
+		return r;
 	r = create(config, ret, err);
 	return r < 0 ? err_prefix(err, "%s", file) : 0;
 }
@@ -76,11 +118,12 @@ static int parts_agree(const struct family_parts *p, struct err *err)
 	uint32_t vae = f->vae->latent_channels(p->vae);
 
 	if (text != cond)
-		return err_set(err, -EINVAL, "transformer/config.json: cap_feat_dim is %u, but "
-			       "text_encoder/config.json says hidden_size %u", cond, text);
+		return err_set(err, -EINVAL, "transformer/config.json: %s is %u, but "
+			       "text_encoder/config.json gives %u columns of text",
+			       f->transformer->cond_key, cond, text);
 	if (latent != vae)
 		return err_set(err, -EINVAL, "transformer/config.json: in_channels is %u, but "
-			       "vae/config.json says latent_channels %u", latent, vae);
+			       "vae/config.json gives %u", latent, vae);
 	return 0;
 }
 
@@ -92,8 +135,8 @@ int family_create(const struct family_configs *c, struct family_parts *ret, stru
 	r = family_find(c->model_index, &p.family, err);
 	if (r < 0)
 		return r;
-	r = part_create(p.family->text_encoder->create, c->text_encoder,
-			"text_encoder/config.json", &p.text_encoder, err);
+	p.distilled = json_is_true(json_object_get(c->model_index, "is_distilled"));
+	r = text_encoder_create(p.family, c->text_encoder, &p.text_encoder, err);
 	if (r == 0)
 		r = part_create(p.family->transformer->create, c->transformer,
 				"transformer/config.json", &p.transformer, err);

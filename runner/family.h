@@ -27,10 +27,13 @@ struct family_configs {
 struct family_parts {
 	const struct family *family;
 	void *text_encoder, *transformer, *sampler, *vae;
+	bool distilled;                         /* model_index.json says so: guidance has no effect */
 };
 
 /* Pipeline class names, ending with NULL. */
 const char *const *family_supported(void);
+/* How many pictures a class can refer to when it draws; 0 also for an unknown one. */
+unsigned family_references(const char *class_name);
 /* "architecture" or else "_class_name"; NULL when neither is a string. */
 const char *family_class_name(const json_t *model_index);
 

@@ -26,6 +26,7 @@ struct link {
 	struct frame_reader reader;
 	enum proto_state state;
 	struct worker *worker;
+	struct worker_task coming;      /* a generate message whose files are not all here */
 	bool leaving;
 	int status;                     /* of the process */
 	char in[65536];
@@ -167,10 +168,28 @@ static void on_event(void *context, struct worker_event *event)
 
 /* ---- in ---- */
 
-static void on_work(struct link *l, struct msg *m)
+static void on_load(struct link *l, struct msg *m)
 {
-	l->state = m->type == MSG_LOAD ? PROTO_STATE_LOADING : PROTO_BUSY;
-	worker_give(l->worker, m);
+	struct worker_task task = { .msg = *m };
+
+	*m = (struct msg){ 0 };
+	l->state = PROTO_STATE_LOADING;
+	worker_give(l->worker, &task);
+}
+
+/* The files that a message announced are all here, or there were none. */
+static void give_when_complete(struct link *l)
+{
+	if (l->coming.inputs.n_files == inputs_announced(&l->coming.msg.generate))
+		worker_give(l->worker, &l->coming);
+}
+
+static void on_generate(struct link *l, struct msg *m)
+{
+	l->coming.msg = *m;
+	*m = (struct msg){ 0 };
+	l->state = PROTO_BUSY;
+	give_when_complete(l);
 }
 
 static void on_cancel(struct link *l, struct msg *m)
@@ -180,19 +199,16 @@ static void on_cancel(struct link *l, struct msg *m)
 
 /* Messages this process takes; sender, state and fields are checked before. */
 static void (*const handlers[MSG_COUNT])(struct link *, struct msg *) = {
-	[MSG_LOAD] = on_work,
-	[MSG_GENERATE] = on_work,
+	[MSG_LOAD] = on_load,
+	[MSG_GENERATE] = on_generate,
 	[MSG_CANCEL] = on_cancel,
 };
 
-static int on_frame(struct link *l, const struct frame *f, struct err *err)
+static int on_message(struct link *l, const struct frame *f, struct err *err)
 {
 	struct msg m;
-	int r;
+	int r = msg_decode(f->data, f->len, PROTO_GATEWAY, l->state, &m, err);
 
-	if (f->kind != FRAME_JSON)
-		return err_set(err, -EBADMSG, "binary frame");
-	r = msg_decode(f->data, f->len, PROTO_GATEWAY, l->state, &m, err);
 	if (r < 0)
 		return r;
 	if (handlers[m.type])
@@ -201,6 +217,25 @@ static int on_frame(struct link *l, const struct frame *f, struct err *err)
 		r = err_set(err, -EBADMSG, "message '%s' is not for this mode", msg_name(m.type));
 	msg_clear(&m);
 	return r;
+}
+
+static int on_file(struct link *l, const struct frame *f, struct err *err)
+{
+	int r = inputs_add(&l->coming.inputs, f->data, f->len, err);
+
+	if (r == 0)
+		give_when_complete(l);
+	return r;
+}
+
+static int on_frame(struct link *l, const struct frame *f, struct err *err)
+{
+	bool awaited = l->coming.msg.type != MSG_NONE, binary = f->kind == FRAME_BINARY;
+
+	if (awaited != binary)
+		return err_set(err, -EBADMSG, "%s", binary ? "binary frame" :
+			       "a message between picture files");
+	return binary ? on_file(l, f, err) : on_message(l, f, err);
 }
 
 static int on_bytes(struct link *l, const char *data, size_t len, struct err *err)
@@ -277,6 +312,7 @@ int link_run(int fd, const char *device)
 		return EXIT_FAILURE;
 	}
 	uv_run(&l.loop, UV_RUN_DEFAULT);
+	worker_task_clear(&l.coming);
 	uv_loop_close(&l.loop);
 	frame_reader_finish(&l.reader);
 	return l.status;

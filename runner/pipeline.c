@@ -10,28 +10,30 @@
 #include "common/limits.h"
 #include "runner/image/image.h"
 #include "runner/pipeline_private.h"
-#include "runner/vae/tiles.h"
 
 static void set_defaults(struct pipeline *p)
 {
 	const struct transformer_class *t = p->parts.family->transformer;
+	const struct sampling_defaults *d = &t->defaults[p->parts.distilled];
 
 	p->defaults = (struct pipeline_defaults){
 		.width = t->default_side, .height = t->default_side,
-		.steps = t->default_steps, .guidance = t->default_guidance,
+		.steps = d->steps, .guidance = d->guidance,
 	};
 }
 
 /* The largest graph of a picture of default size; 0 when even that cannot be told. */
 static uint64_t plan_default(struct pipeline *p)
 {
-	uint32_t h = p->defaults.height / VAE_SCALE, w = p->defaults.width / VAE_SCALE, side;
+	const uint32_t scale = p->parts.family->vae->scale;
+	const struct canvas c = { .h = p->defaults.height / scale, .w = p->defaults.width / scale };
 	uint64_t step = 0, decode = 0;
 	struct err ignored;
+	uint32_t side;
 
-	if (denoise_plan(p, h, w, LIMIT_PROMPT_TOKENS, &step, &ignored) < 0)
+	if (denoise_plan(p, &c, LIMIT_PROMPT_TOKENS, &step, &ignored) < 0)
 		step = 0;
-	if (decode_plan(p, h, w, &side, &decode, &ignored) < 0)
+	if (decode_plan(p, c.h, c.w, &side, &decode, &ignored) < 0)
 		decode = 0;
 	return step > decode ? step : decode;
 }
@@ -64,6 +66,7 @@ static void drop_stages(struct pipeline *p)
 	stage_drop(&p->text);
 	stage_drop(&p->cond);
 	stage_drop(&p->decode);
+	stage_drop(&p->encode);
 	for (i = 0; i < PASSES; i++)
 		stage_drop(&p->step[i]);
 }
@@ -116,26 +119,25 @@ static int check_request(const struct pipeline_request *r, struct err *err)
 	return 0;
 }
 
-static int draw_latent(struct pipeline *p, const struct pipeline_request *r, uint32_t h, uint32_t w,
-		       float *latent, struct err *err)
+static int draw_latent(struct pipeline *p, struct drawing *d, struct err *err)
 {
-	struct caption cond = { .prefix = "" }, uncond = { .prefix = "negative." };
+	const struct pipeline_request *r = d->request;
 	int code;
 
-	workshop_progress(&p->shop, "encode", 0, r->steps);
-	code = caption_encode(p, r->prompt, h, w, &cond, err);
-	if (code == 0 && r->guidance > 0)
-		code = caption_encode(p, r->negative ? r->negative : "", h, w, &uncond, err);
+	workshop_progress(&p->shop, "encode", 0, r->steps - drawing_first_step(d));
+	code = drawing_encode(p, d, err);
 	if (code == 0)
-		code = denoise(p, r, &cond, &uncond, latent, h, w, err);
-	caption_finish(&cond);
-	caption_finish(&uncond);
-	return code;
+		code = caption_encode(p, r->prompt, &d->canvas, &d->cond, err);
+	if (code == 0 && d->guided)
+		code = caption_encode(p, r->negative ? r->negative : "", &d->canvas, &d->uncond,
+				      err);
+	return code < 0 ? code : denoise(p, d, err);
 }
 
-static int write_picture(struct pipeline *p, const struct pipeline_request *r, const float *latent,
-			 struct buf *png, struct err *err)
+static int write_picture(struct pipeline *p, const struct drawing *d, struct buf *png,
+			 struct err *err)
 {
+	const struct pipeline_request *r = d->request;
 	size_t n = (size_t)r->width * r->height * 3;
 	float *pixels = calloc(n, sizeof *pixels);
 	uint8_t *rgb = malloc(n);
@@ -144,10 +146,10 @@ static int write_picture(struct pipeline *p, const struct pipeline_request *r, c
 	if (!pixels || !rgb)
 		code = err_set(err, -ENOMEM, "decoding: out of memory");
 	if (code == 0)
-		code = decode_latent(p, latent, r->height / VAE_SCALE, r->width / VAE_SCALE, pixels,
-				     err);
+		code = decode_latent(p, d->latent, d->canvas.h, d->canvas.w, pixels, err);
 	if (code == 0) {
 		image_from_float(pixels, r->width, r->height, rgb);
+		drawing_paste(d, rgb);
 		code = image_write_png(rgb, r->width, r->height, png, err);
 	}
 	free(pixels);
@@ -155,44 +157,48 @@ static int write_picture(struct pipeline *p, const struct pipeline_request *r, c
 	return code;
 }
 
-/* Whether both graphs have room: minutes are not spent on a picture that cannot be decoded. */
-static int check_room(struct pipeline *p, uint32_t h, uint32_t w, struct err *err)
+/* Whether every graph has room: minutes are not spent on a picture that cannot be decoded. */
+static int check_room(struct pipeline *p, const struct drawing *d, struct err *err)
 {
+	const struct canvas *c = &d->canvas;
 	const struct transformer_class *t = p->parts.family->transformer;
-	const uint32_t n_text = 1;      /* at least; what a caption takes is seen when it is there */
-	uint64_t step = 0, decode = 0;
+	/* At least; what a caption takes is seen when it is there. */
+	const uint32_t n_text = t->pads_prompt ? LIMIT_PROMPT_TOKENS : 1;
+	uint64_t step = 0, vae = 0;
 	uint32_t side;
 	int code;
 
-	code = t->check_size(p->parts.transformer, h, w, n_text, err);
+	code = t->check_size(p->parts.transformer, c, n_text, err);
 	if (code == 0)
-		code = denoise_plan(p, h, w, n_text, &step, err);
+		code = denoise_plan(p, c, n_text, &step, err);
 	if (code == 0)
 		code = arena_check(p->shop.vk, step, err);
+	if (code == 0 && d->starts)
+		code = encode_plan(p, c->h, c->w, &side, &vae, err);
 	if (code == 0)
-		code = decode_plan(p, h, w, &side, &decode, err);
-	return code < 0 ? code : arena_check(p->shop.vk, decode, err);
+		code = arena_check(p->shop.vk, vae, err);
+	if (code == 0)
+		code = decode_plan(p, c->h, c->w, &side, &vae, err);
+	return code < 0 ? code : arena_check(p->shop.vk, vae, err);
 }
 
 static int draw(struct pipeline *p, const struct pipeline_request *r, struct buf *png,
 		struct err *err)
 {
-	const struct family_parts *parts = &p->parts;
-	uint32_t h = r->height / VAE_SCALE, w = r->width / VAE_SCALE;
-	size_t n = (size_t)parts->family->transformer->latent_channels(parts->transformer) * h * w;
-	float *latent = calloc(n, sizeof *latent);
-	int code;
+	struct drawing d;
+	int code = drawing_plan(p, r, &d, err);
 
-	if (!latent)
-		return err_set(err, -ENOMEM, "out of memory");
-	code = check_room(p, h, w, err);
 	if (code == 0)
-		code = draw_latent(p, r, h, w, latent, err);
+		code = check_room(p, &d, err);
+	if (code == 0)
+		code = draw_latent(p, &d, err);
 	if (code == 0) {
-		workshop_progress(&p->shop, "decode", r->steps, r->steps);
-		code = write_picture(p, r, latent, png, err);
+		const uint32_t steps = r->steps - drawing_first_step(&d);
+
+		workshop_progress(&p->shop, "decode", steps, steps);
+		code = write_picture(p, &d, png, err);
 	}
-	free(latent);
+	drawing_finish(&d);
 	return code;
 }
 

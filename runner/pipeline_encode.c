@@ -10,8 +10,26 @@
 
 /* ---- ids ---- */
 
+/* Ids up to the limit; *ret_n counts them, *ret_seen those that are no padding. */
+static int pad_ids(const struct pipeline *p, uint32_t ids[LIMIT_PROMPT_TOKENS], uint32_t *n,
+		   struct err *err)
+{
+	static const char token[] = "<|endoftext|>";
+	uint32_t pad[2];
+	int got = bpe_encode(p->tokenizer, token, strlen(token), pad, 2, err);
+
+	if (got < 0)
+		return got;
+	if (got != 1)
+		return err_set(err, -EINVAL, "tokenizer: it has no token %s", token);
+	while (*n < LIMIT_PROMPT_TOKENS)
+		ids[(*n)++] = pad[0];
+	return 0;
+}
+
 static int encode_ids(const struct pipeline *p, const char *prompt,
-		      uint32_t ids[LIMIT_PROMPT_TOKENS], uint32_t *ret_n, struct err *err)
+		      uint32_t ids[LIMIT_PROMPT_TOKENS], uint32_t *ret_n, uint32_t *ret_seen,
+		      struct err *err)
 {
 	const struct transformer_class *t = p->parts.family->transformer;
 	struct buf text;
@@ -31,29 +49,30 @@ static int encode_ids(const struct pipeline *p, const char *prompt,
 		return n;
 	if (n == 0)
 		return err_set(err, -EINVAL, "the prompt has no tokens");
-	*ret_n = (uint32_t)n;
-	return 0;
+	*ret_n = *ret_seen = (uint32_t)n;
+	return t->pads_prompt ? pad_ids(p, ids, ret_n, err) : 0;
 }
 
-/* ---- text encoder: shape { n_text } ---- */
+/* ---- text encoder: shape { n_text, of them no padding } ---- */
 
 static int build_text(const void *model, struct stage *s)
 {
 	const struct family_parts *parts = model;
 
 	s->out = parts->family->text_encoder->build(parts->text_encoder, s->graph, s->shape[0],
-						    &s->in[0], &s->in[1]);
+						    s->shape[1], &s->in[0], &s->in[1]);
 	return 0;
 }
 
 static const struct stage_kind text_kind = { .build = build_text };
 
 /* Hidden states [n, width], the caller's to free. */
-static int run_text(struct pipeline *p, const uint32_t *ids, uint32_t n, const char *prefix,
-		    float **ret, struct err *err)
+static int run_text(struct pipeline *p, const uint32_t *ids, uint32_t n, uint32_t n_seen,
+		    const char *prefix, float **ret, struct err *err)
 {
 	const struct text_encoder_class *c = p->parts.family->text_encoder;
-	const uint32_t shape[3] = { n };
+	const bool several = p->parts.family->transformer->text_layers;
+	const uint32_t shape[STAGE_DIMS] = { n, n_seen };
 	struct stage *s = &p->text;
 	size_t count = (size_t)n * c->width(p->parts.text_encoder);
 	float *x;
@@ -71,7 +90,7 @@ static int run_text(struct pipeline *p, const uint32_t *ids, uint32_t n, const c
 	if (!x)
 		return err_set(err, -ENOMEM, "prompt: out of memory");
 	graph_read(s->graph, s->out, x);
-	workshop_tap(&p->shop, x, count, "%shidden_states_-2", prefix);
+	workshop_tap(&p->shop, x, count, "%s%s", prefix, several ? "embeds" : "hidden_states_-2");
 	r = check_finite(x, count, "the text encoder's results", err);
 	if (r < 0)
 		free(x);
@@ -98,7 +117,7 @@ static int run_cond(struct pipeline *p, const float *hidden, uint32_t n, const c
 		    struct caption *ret, struct err *err)
 {
 	const struct transformer_class *t = p->parts.family->transformer;
-	const uint32_t shape[3] = { n };
+	const uint32_t shape[STAGE_DIMS] = { n };
 	struct stage *s = &p->cond;
 	float *refined;
 	int r;
@@ -121,20 +140,20 @@ static int run_cond(struct pipeline *p, const float *hidden, uint32_t n, const c
 	return 0;
 }
 
-int caption_encode(struct pipeline *p, const char *prompt, uint32_t latent_h, uint32_t latent_w,
+int caption_encode(struct pipeline *p, const char *prompt, const struct canvas *canvas,
 		   struct caption *ret, struct err *err)
 {
 	const struct transformer_class *t = p->parts.family->transformer;
 	bool negative = *ret->prefix != 0;
-	uint32_t ids[LIMIT_PROMPT_TOKENS], n = 0;
+	uint32_t ids[LIMIT_PROMPT_TOKENS], n = 0, n_seen = 0;
 	float *hidden = NULL;
 	int r;
 
-	r = encode_ids(p, prompt, ids, &n, err);
+	r = encode_ids(p, prompt, ids, &n, &n_seen, err);
 	if (r == 0)
-		r = t->check_size(p->parts.transformer, latent_h, latent_w, n, err);
+		r = t->check_size(p->parts.transformer, canvas, n, err);
 	if (r == 0)
-		r = run_text(p, ids, n, negative ? "negative." : "text.", &hidden, err);
+		r = run_text(p, ids, n, n_seen, negative ? "negative." : "text.", &hidden, err);
 	if (r < 0)
 		return r;
 	r = run_cond(p, hidden, n, negative ? "negative.step0." : "step0.", ret, err);

@@ -2,6 +2,8 @@
 #define EASEL_RUNNER_PIPELINE_PRIVATE_H
 
 #include "runner/family.h"
+#include "runner/image/image.h"
+#include "runner/noise.h"
 #include "runner/pipeline.h"
 #include "runner/sampler/sampler.h"
 #include "runner/stage.h"
@@ -19,7 +21,7 @@ struct pipeline {
 	struct bpe *tokenizer;
 	struct weights *weights;
 	struct pipeline_defaults defaults;
-	struct stage text, cond, step[PASSES], decode;
+	struct stage text, cond, step[PASSES], decode, encode;
 	uint64_t default_workspace;
 };
 
@@ -35,22 +37,64 @@ int pipeline_load(struct pipeline *p, const struct store *s, const struct manife
 		  weights_progress progress, void *context, struct err *err);
 
 /* -EINVAL for a prompt that the model cannot take; caption_finish() frees. */
-int caption_encode(struct pipeline *p, const char *prompt, uint32_t latent_h, uint32_t latent_w,
+int caption_encode(struct pipeline *p, const char *prompt, const struct canvas *canvas,
 		   struct caption *ret, struct err *err);
 void caption_finish(struct caption *c);
 
-/* Noise to latent [channels, h, w]; uncond has no rows without guidance. */
-int denoise(struct pipeline *p, const struct pipeline_request *r, const struct caption *cond,
-	    const struct caption *uncond, float *latent, uint32_t h, uint32_t w, struct err *err);
+/* One picture on its way: what a request became. Owns what it points to. */
+struct drawing {
+	const struct pipeline_request *request;
+	struct canvas canvas;
+	struct noise noise;                     /* the generator of the request's seed */
+	bool guided;                            /* guidance has an effect */
+	double strength;                        /* 1 without a picture to start from */
+	bool starts;                            /* from the request's first picture */
+	unsigned first_reference;               /* of the request's pictures */
+	struct image original;                  /* that first picture at the output's size */
+	struct image reference_image[LIMIT_INPUT_IMAGES];
+	struct image mask;                      /* at the output's size; no pixels without one */
+	float *start;                           /* its latent [channels, h, w], or NULL */
+	float *keep;                            /* [h, w]: 1 where start is kept; NULL without mask */
+	float *reference[LIMIT_INPUT_IMAGES];   /* latents */
+	struct caption cond, uncond;
+	float *latent;                          /* [channels, h, w] */
+	size_t n;                               /* of a latent */
+};
+/* Sizes and pictures brought to them; nothing runs on the device. -EINVAL, -ENOMEM. */
+int drawing_plan(struct pipeline *p, const struct pipeline_request *r, struct drawing *ret,
+		 struct err *err);
+/* Its pictures as latents. */
+int drawing_encode(struct pipeline *p, struct drawing *d, struct err *err);
+/* What the mask keeps becomes the original's pixels again. */
+void drawing_paste(const struct drawing *d, uint8_t *rgb);
+void drawing_finish(struct drawing *d);
+/* Steps that are left out because of the strength. */
+uint32_t drawing_first_step(const struct drawing *d);
+
+/* Noise, or the noised start, to d->latent. */
+int denoise(struct pipeline *p, struct drawing *d, struct err *err);
 /* Arena bytes of one evaluation. */
-int denoise_plan(struct pipeline *p, uint32_t h, uint32_t w, uint32_t n_text, uint64_t *ret,
+int denoise_plan(struct pipeline *p, const struct canvas *c, uint32_t n_text, uint64_t *ret,
 		 struct err *err);
 
-/* Latent to pixels [8h * 8w, 3] in -1..1, in tiles when the whole does not fit. */
+/*
+ * h and w count positions of the sampler's latent; scale is the VAE's. Both ways go in
+ * tiles when the whole does not fit this device.
+ *
+ * Latent [channels, h, w] to pixels [scale*h * scale*w, 3] in -1..1.
+ */
 int decode_latent(struct pipeline *p, const float *latent, uint32_t h, uint32_t w, float *pixels,
 		  struct err *err);
-/* The widest tile that fits this device (h or w for the whole), and its arena bytes. */
+/* The widest tile that fits (h or w for the whole), and its arena bytes. */
 int decode_plan(struct pipeline *p, uint32_t h, uint32_t w, uint32_t *ret_side, uint64_t *ret_bytes,
+		struct err *err);
+/*
+ * Pixels [scale*h * scale*w, 3] in -1..1 to latent [channels, h, w]; noise as latent_of()
+ * takes it, or NULL. Only when the VAE can_encode().
+ */
+int encode_picture(struct pipeline *p, const float *pixels, uint32_t h, uint32_t w,
+		   const float *noise, float *ret_latent, struct err *err);
+int encode_plan(struct pipeline *p, uint32_t h, uint32_t w, uint32_t *ret_side, uint64_t *ret_bytes,
 		struct err *err);
 
 #endif

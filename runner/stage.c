@@ -20,7 +20,7 @@ void stage_drop(struct stage *s)
 }
 
 static int add_nodes(const struct workshop *w, struct stage *s, const struct stage_kind *kind,
-		     const void *model, const uint32_t shape[3], struct err *err)
+		     const void *model, const uint32_t shape[STAGE_DIMS], struct err *err)
 {
 	stage_drop(s);
 	s->graph = graph_create(w->vk);
@@ -34,13 +34,13 @@ static int add_nodes(const struct workshop *w, struct stage *s, const struct sta
 	return 0;
 }
 
-static bool usable(const struct stage *s, const uint32_t shape[3])
+static bool usable(const struct stage *s, const uint32_t shape[STAGE_DIMS])
 {
 	return s->graph && !memcmp(s->shape, shape, sizeof s->shape);
 }
 
 int stage_ready(struct workshop *w, struct stage *s, const struct stage_kind *kind,
-		const void *model, const uint32_t shape[3], struct err *err)
+		const void *model, const uint32_t shape[STAGE_DIMS], struct err *err)
 {
 	int r = 0;
 
@@ -58,7 +58,7 @@ int stage_ready(struct workshop *w, struct stage *s, const struct stage_kind *ki
 }
 
 int stage_plan(struct workshop *w, const struct stage_kind *kind, const void *model,
-	       const uint32_t shape[3], uint64_t *ret_bytes, struct err *err)
+	       const uint32_t shape[STAGE_DIMS], uint64_t *ret_bytes, struct err *err)
 {
 	struct stage s = { 0 };
 	int r = add_nodes(w, &s, kind, model, shape, err);

@@ -4,13 +4,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/limits.h"
 #include "runner/graph/graph.h"
 #include "runner/pipeline.h"
+
+/* What a graph is built for: sizes, then those of reference pictures. Unused ones are 0. */
+enum { STAGE_DIMS = 4 + 2 * LIMIT_INPUT_IMAGES };
 
 /* One graph of the pipeline, kept for the next request of the same shape. */
 struct stage {
 	struct graph *graph;
-	uint32_t shape[3];                      /* what it was built for */
+	uint32_t shape[STAGE_DIMS];                     /* what it was built for */
 	T in[2], out;                           /* meaning is the builder's */
 	void *built;                            /* a model's own handle */
 	void (*free_built)(void *built);
@@ -34,10 +38,10 @@ struct workshop {
 
 /* The graph for this shape: the one at hand when it fits, else built anew. */
 int stage_ready(struct workshop *w, struct stage *s, const struct stage_kind *kind,
-		const void *model, const uint32_t shape[3], struct err *err);
+		const void *model, const uint32_t shape[STAGE_DIMS], struct err *err);
 /* Arena bytes that this shape takes; nothing is allocated on the device. */
 int stage_plan(struct workshop *w, const struct stage_kind *kind, const void *model,
-	       const uint32_t shape[3], uint64_t *ret_bytes, struct err *err);
+	       const uint32_t shape[STAGE_DIMS], uint64_t *ret_bytes, struct err *err);
 /* Runs, asking the request's cancelled(); taps go out as "<prefix><name>". */
 int stage_run(struct workshop *w, struct stage *s, const char *prefix, struct err *err);
 void stage_drop(struct stage *s);

@@ -170,6 +170,7 @@ void weights_close(struct vk *vk, struct weights **ret)
 	free(w->blobs);
 	free(w->sources);
 	free(w->claims);
+	free(w->views);
 	buf_finish(&w->problems);
 	free(w);
 	*ret = NULL;
@@ -344,6 +345,21 @@ void weights_conv1x1(struct weights *w, struct weight *ret, uint32_t out, uint32
 	va_end(ap);
 }
 
+void weights_rows(struct weights *w, struct weight *ret, const struct weight *matrix, uint32_t row0,
+		  uint32_t rows)
+{
+	*ret = *matrix;
+	if (matrix->rank == 0)
+		return;                         /* reported already */
+	if (!reserve((void **)&w->views, w->n_views, &w->views_size, sizeof *w->views)) {
+		w->no_memory = true;
+		return;
+	}
+	ret->dim[0] = rows;
+	ret->bytes = matrix->bytes / matrix->dim[0] * rows;
+	w->views[w->n_views++] = (struct view){ ret, matrix, row0 };
+}
+
 const struct weights_source *weights_host(struct weights *w, unsigned rank, const uint32_t *dim,
 					  const char *format, ...)
 {
@@ -373,20 +389,33 @@ static const char *relative_name(const struct weights *w, const struct weights_s
 	return starts_with(s->name, w->component) && s->name[n] == '/' ? s->name + n + 1 : NULL;
 }
 
-void weights_ignore(struct weights *w, const char *prefix)
+/* With or without the optional prefix in front. */
+static bool is_under(const struct weights *w, const struct weights_source *s, const char *prefix)
 {
 	const char *optional = w->optional_prefix ? w->optional_prefix : "";
+	const char *name = relative_name(w, s);
+
+	return name && (starts_with(name, prefix) ||
+			(starts_with(name, optional) && starts_with(name + strlen(optional), prefix)));
+}
+
+bool weights_any(const struct weights *w, const char *prefix)
+{
 	size_t i;
 
-	for (i = 0; i < w->n_sources; i++) {
-		const char *name = relative_name(w, &w->sources[i]);
+	for (i = 0; i < w->n_sources; i++)
+		if (is_under(w, &w->sources[i], prefix))
+			return true;
+	return false;
+}
 
-		if (!name)
-			continue;
-		if (starts_with(name, prefix) ||
-		    (starts_with(name, optional) && starts_with(name + strlen(optional), prefix)))
+void weights_ignore(struct weights *w, const char *prefix)
+{
+	size_t i;
+
+	for (i = 0; i < w->n_sources; i++)
+		if (is_under(w, &w->sources[i], prefix))
 			w->sources[i].claimed = true;
-	}
 }
 
 /* ---- the verdict ---- */

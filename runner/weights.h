@@ -68,10 +68,15 @@ void weights_conv3x3(struct weights *w, struct weight *ret, uint32_t out, uint32
 void weights_conv1x1(struct weights *w, struct weight *ret, uint32_t out, uint32_t in,
 		     const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
+/* Rows of a bound matrix as one of its own; usable once that is loaded. */
+void weights_rows(struct weights *w, struct weight *ret, const struct weight *matrix, uint32_t row0,
+		  uint32_t rows);
 /* Kept on the host (embedding table): pointer to the mapped source, NULL when wrong. */
 const struct weights_source *weights_host(struct weights *w, unsigned rank, const uint32_t *dim,
 					  const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+/* Whether the component has a tensor whose relative name starts with prefix. */
+bool weights_any(const struct weights *w, const char *prefix);
 /* Claims every remaining tensor whose relative name starts with prefix: known and unused. */
 void weights_ignore(struct weights *w, const char *prefix);
 

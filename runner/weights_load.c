@@ -176,6 +176,18 @@ static int load_copies(struct loading *l)
 	return r;
 }
 
+static void place_views(const struct weights *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->n_views; i++) {
+		const struct view *v = &w->views[i];
+
+		v->ret->buffer = v->matrix->buffer;
+		v->ret->offset = v->matrix->offset + v->matrix->bytes / v->matrix->dim[0] * v->row0;
+	}
+}
+
 int weights_load(struct weights *w, struct vk *vk, weights_progress progress, void *context,
 		 struct err *err)
 {
@@ -184,6 +196,7 @@ int weights_load(struct weights *w, struct vk *vk, weights_progress progress, vo
 		.total = weights_bytes(w),
 	};
 	size_t i;
+	int r;
 
 	w->buffers = calloc(w->n_claims + 1, sizeof *w->buffers);
 	if (!w->buffers)
@@ -191,5 +204,8 @@ int weights_load(struct weights *w, struct vk *vk, weights_progress progress, vo
 	for (i = 0; i < w->n_claims; i++)
 		if (may_stay(&l, &w->claims[i]) && import(&l, &w->claims[i]))
 			advance(&l, claim_bytes(w, &w->claims[i]));
-	return load_copies(&l);
+	r = load_copies(&l);
+	if (r == 0)
+		place_views(w);
+	return r;
 }

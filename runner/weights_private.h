@@ -18,6 +18,13 @@ struct claim {
 	enum layout layout;
 };
 
+/* Rows of a claimed matrix, placed when that is. */
+struct view {
+	struct weight *ret;
+	const struct weight *matrix;
+	uint32_t row0;
+};
+
 struct blob {
 	struct safetensors st;
 	char digest[DIGEST_SIZE];
@@ -28,6 +35,8 @@ struct weights {
 	size_t n_sources, sources_size;
 	struct claim *claims;
 	size_t n_claims, claims_size;
+	struct view *views;
+	size_t n_views, views_size;
 	struct blob *blobs;                     /* of weights_open() */
 	size_t n_blobs;
 	struct vk_buffer **buffers;             /* of weights_load() */

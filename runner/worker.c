@@ -35,7 +35,7 @@ struct worker {
 
 	uv_mutex_t mutex;               /* guards the next five */
 	uv_cond_t wake;
-	struct msg task;                /* MSG_NONE: nothing to do */
+	struct worker_task task;        /* MSG_NONE: nothing to do */
 	uint64_t job;                   /* of the picture being drawn; 0: none */
 	bool stopping;
 	struct entry *first, **last;    /* reports on their way to the loop */
@@ -213,24 +213,40 @@ static void end_job(struct worker *w)
 	uv_mutex_unlock(&w->mutex);
 }
 
-static void generate(struct worker *w, const struct msg_generate *g)
+/* Pictures first: they say what the request leaves open. */
+static int draw(struct worker *w, struct msg_generate *g, struct inputs *in, struct buf *png,
+		struct err *err)
 {
-	const struct pipeline_request request = {
-		.prompt = g->prompt, .negative = g->negative,
-		.width = g->width, .height = g->height, .steps = g->steps, .seed = g->seed,
-		.guidance = g->guidance, .cfg_normalization = g->cfg_normalization,
-		.cfg_truncation = g->cfg_truncation, .strength = g->strength,
-	};
 	const struct pipeline_hooks hooks = {
 		.context = w, .cancelled = is_cancelled, .progress = on_progress,
 	};
+	struct pipeline_request request;
+	int r = inputs_read(in, g, is_cancelled, w, err);
+
+	if (r < 0)
+		return r;
+	request = (struct pipeline_request){
+		.prompt = g->prompt, .negative = g->negative,
+		.width = g->width, .height = g->height, .steps = g->steps, .seed = g->seed,
+		.guidance = g->guidance, .cfg_normalization = g->cfg_normalization,
+		.cfg_truncation = g->cfg_truncation,
+		.images = in->n_images ? in->images : NULL, .n_images = in->n_images,
+		.strength = g->strength, .mask = g->mask ? &in->mask : NULL,
+	};
+	r = pipeline_generate(w->pipeline, &request, &hooks, png, err);
+	if (r == 0 && buf_failed(png))
+		r = err_set(err, -ENOMEM, "the picture is too large");
+	return r;
+}
+
+static void generate(struct worker *w, struct worker_task *t)
+{
+	struct msg_generate *g = &t->msg.generate;
 	struct buf png = BUF_INIT(LIMIT_IMAGE);
 	struct err err;
-	int r = pipeline_generate(w->pipeline, &request, &hooks, &png, &err);
+	int r = draw(w, g, &t->inputs, &png, &err);
 
 	end_job(w);
-	if (r == 0 && buf_failed(&png))
-		r = err_set(&err, -ENOMEM, "the picture is too large");
 	if (r < 0)
 		post_failed(w, g->job, r, err.text);
 	else
@@ -241,33 +257,33 @@ static void generate(struct worker *w, const struct msg_generate *g)
 /* ---- the thread ---- */
 
 /* Waits for work; false when it is time to end. */
-static bool next_task(struct worker *w, struct msg *ret)
+static bool next_task(struct worker *w, struct worker_task *ret)
 {
 	bool stopping;
 
 	uv_mutex_lock(&w->mutex);
-	while (w->task.type == MSG_NONE && !w->stopping)
+	while (w->task.msg.type == MSG_NONE && !w->stopping)
 		uv_cond_wait(&w->wake, &w->mutex);
 	*ret = w->task;
-	w->task = (struct msg){ 0 };
+	w->task = (struct worker_task){ 0 };
 	stopping = w->stopping;
 	uv_mutex_unlock(&w->mutex);
 	if (stopping)
-		msg_clear(ret);
+		worker_task_clear(ret);
 	return !stopping;
 }
 
 static void work(struct worker *w)
 {
-	struct msg task;
+	struct worker_task task;
 
 	/* A lost device does not come back for this process: the gateway starts another. */
 	while (!vk_lost(w->vk) && next_task(w, &task)) {
-		if (task.type == MSG_LOAD)
-			load(w, &task.load);
+		if (task.msg.type == MSG_LOAD)
+			load(w, &task.msg.load);
 		else
-			generate(w, &task.generate);
-		msg_clear(&task);
+			generate(w, &task);
+		worker_task_clear(&task);
 	}
 	pipeline_close(&w->pipeline);
 	manifest_free(w->manifest);
@@ -322,6 +338,7 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct worker *w = handle->data;
 
+	worker_task_clear(&w->task);    /* given to a thread that had lost its device */
 	uv_cond_destroy(&w->wake);
 	uv_mutex_destroy(&w->mutex);
 	free(w->device);
@@ -363,17 +380,17 @@ int worker_create(uv_loop_t *loop, const char *device, worker_handler handler, v
 	return 0;
 }
 
-void worker_give(struct worker *w, struct msg *m)
+void worker_give(struct worker *w, struct worker_task *t)
 {
 	uv_mutex_lock(&w->mutex);
-	w->task = *m;
-	if (m->type == MSG_GENERATE) {
-		w->job = m->generate.job;
+	w->task = *t;
+	if (t->msg.type == MSG_GENERATE) {
+		w->job = t->msg.generate.job;
 		atomic_store(&w->cancelled, w->stopping);
 	}
 	uv_cond_signal(&w->wake);
 	uv_mutex_unlock(&w->mutex);
-	*m = (struct msg){ 0 };
+	*t = (struct worker_task){ 0 };
 }
 
 void worker_cancel(struct worker *w, uint64_t job)
@@ -397,6 +414,12 @@ void worker_free(struct worker *w)
 {
 	uv_thread_join(&w->thread);
 	uv_close((uv_handle_t *)&w->async, on_closed);
+}
+
+void worker_task_clear(struct worker_task *t)
+{
+	msg_clear(&t->msg);
+	inputs_finish(&t->inputs);
 }
 
 void worker_event_clear(struct worker_event *event)

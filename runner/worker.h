@@ -6,6 +6,7 @@
 
 #include "common/err.h"
 #include "common/proto.h"
+#include "runner/inputs.h"
 
 /*
  * The GPU thread: opens the device, loads one model, draws one picture at a time. The
@@ -24,14 +25,22 @@ struct worker_event {
 	char *png;                      /* of MSG_IMAGE; msg.image.bytes */
 	char text[512];                 /* WORKER_UNUSABLE */
 };
+struct worker_task {
+	struct msg msg;
+	struct inputs inputs;           /* of MSG_GENERATE */
+};
+void worker_task_clear(struct worker_task *t);
 /* Owns the event's contents from here on: worker_event_clear(). */
 typedef void (*worker_handler)(void *context, struct worker_event *event);
 
 /* device as vk_open() wants it. The first event is a hello or WORKER_UNUSABLE. */
 int worker_create(uv_loop_t *loop, const char *device, worker_handler handler, void *context,
 		  struct worker **ret, struct err *err);
-/* A load or generate message, taken over (*m is zeroed). One at a time, the next after its end. */
-void worker_give(struct worker *w, struct msg *m);
+/*
+ * A load or generate message and its files, taken over (*t is zeroed). One at a time, the
+ * next after its end.
+ */
+void worker_give(struct worker *w, struct worker_task *t);
 /* Ends the job of that number if it is the current one; it fails with -ECANCELED. */
 void worker_cancel(struct worker *w, uint64_t job);
 /* Cancels what runs and ends the thread; WORKER_ENDED tells when. */

@@ -28,22 +28,25 @@ LAYERS = [
        ("jansson.h",)) for m in MODELS],
     ("runner/weights", ("common/", "runner/weights", "runner/graph/", "runner/vk/vk.h",
                         "runner/sigbus.h"), ("jansson.h",)),
-    ("runner/image/", ("common/", "runner/image/"), ("png.h", "jpeglib.h", "webp/")),
+    ("runner/image/", ("common/", "runner/image/"), ("png.h", "jpeglib.h", "jerror.h", "webp/")),
     ("runner/noise", ("runner/noise.h",), ()),
     ("runner/sigbus", ("common/", "runner/sigbus.h"), ()),
     ("runner/main.c", ("common/", "runner/link.h", "runner/worker.h", "runner/import/",
                        "runner/vk/vk.h"), ("jansson.h", "uv.h")),
-    ("runner/link", ("common/", "runner/link.h", "runner/worker.h"), ("uv.h", "jansson.h")),
-    ("runner/worker", ("common/", "runner/worker.h", "runner/pipeline.h", "runner/vk/vk.h"),
+    ("runner/inputs", ("common/", "runner/inputs.h", "runner/image/image.h"), ()),
+    ("runner/link", ("common/", "runner/link.h", "runner/worker.h", "runner/inputs.h"),
      ("uv.h", "jansson.h")),
+    ("runner/worker", ("common/", "runner/worker.h", "runner/inputs.h", "runner/pipeline.h",
+                       "runner/vk/vk.h"), ("uv.h", "jansson.h")),
     ("runner/", ("common/", "runner/"), ("jansson.h",)),
     ("gateway/", ("common/", "gateway/"),
      ("event2/", "jansson.h", "http_parser.h", "openssl/")),
-    ("cli/", ("common/", "cli/"), ("jansson.h", "openssl/")),
+    ("cli/", ("common/", "cli/"), ("jansson.h", "openssl/", "utf8proc.h")),
 ]
 # What a layer above may never reach although its row's prefixes would let it.
 NEVER = [("cli/", "common/store.h"), ("gateway/", "runner/")]
-LIBRARIES = ("jansson.h", "openssl/", "vulkan/", "pcre2.h", "utf8proc.h", "png.h", "jpeglib.h", "webp/", "uv.h",
+LIBRARIES = ("jansson.h", "openssl/", "vulkan/", "pcre2.h", "utf8proc.h", "png.h", "jpeglib.h",
+             "jerror.h", "webp/", "uv.h",
              "event2/", "http_parser.h")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')

@@ -14,6 +14,7 @@ layout(constant_id = 3) const uint ROUNDS = 8;
 #define GATE_ADD 3
 #define SWIGLU 4
 #define SILU 5
+#define MUL_ADD 6
 
 layout(push_constant) uniform Push {
 	PUSH_HEAD
@@ -40,6 +41,7 @@ vec4 compute(uint at)
 	case ADD: return a + operand_b(at);
 	case SCALE1: return a * (1 + operand_b(at));
 	case GATE_ADD: return a + tanh_exact(operand_b(at)) * texelFetch(C, int(in_base[2] + row0 * quads + at));
+	case MUL_ADD: return a + operand_b(at) * texelFetch(C, int(in_base[2] + row0 * quads + at));
 	case SWIGLU: return silu(a) * operand_b(at);
 	case SILU: return silu(a);
 	default: return a;

@@ -40,13 +40,19 @@ int image_to_mask(const struct image *im, bool by_alpha, struct image *ret, stru
 /* ---- sizes ---- */
 
 enum image_filter { IMAGE_NEAREST, IMAGE_BICUBIC, IMAGE_LANCZOS };
-/* Pixel for pixel as Pillow's resize() of the same filter. 0 or -ENOMEM. */
+/*
+ * Pixel for pixel as Pillow's resize() of the same filter, columns first (Pillow 13 turns
+ * the order round for pictures that lose much more height than width). 0 or -ENOMEM.
+ */
 int image_resize(const struct image *im, uint32_t width, uint32_t height, enum image_filter filter,
 		 struct image *ret, struct err *err);
 /* The middle of im; width and height at most im's. */
 int image_crop_middle(const struct image *im, uint32_t width, uint32_t height, struct image *ret,
 		      struct err *err);
-/* Scaled so that it covers width x height, then the middle of it; IMAGE_LANCZOS for pictures. */
+/*
+ * Scaled so that it covers width x height, then the middle of it; IMAGE_LANCZOS for
+ * pictures. -EINVAL where scaling alone would go above LIMIT_INPUT_PIXELS.
+ */
 int image_cover(const struct image *im, uint32_t width, uint32_t height, enum image_filter filter,
 		struct image *ret, struct err *err);
 /*

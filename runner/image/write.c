@@ -1,31 +1,12 @@
 /*
- * Pixels: the decoder's floats to 8-bit RGB, and RGB to PNG bytes in memory (libpng).
- * Owns nothing; any thread.
+ * RGB to PNG bytes in memory (libpng). Owns nothing; any thread.
  */
 #include <errno.h>
-#include <math.h>
 #include <setjmp.h>
-#include <stdlib.h>
 
 #include <png.h>
 
 #include "runner/image/image.h"
-
-void image_from_float(const float *x, uint32_t width, uint32_t height, uint8_t *rgb)
-{
-	size_t i, n = (size_t)width * height * 3;
-
-	for (i = 0; i < n; i++) {
-		float v = x[i] * 0.5f + 0.5f;
-
-		/* NaN compares false twice and would be undefined as an integer. */
-		if (!(v > 0.0f))
-			v = 0.0f;
-		else if (v > 1.0f)
-			v = 1.0f;
-		rgb[i] = (uint8_t)rintf(v * 255.0f);    /* rounds half to even */
-	}
-}
 
 struct png_job {
 	struct buf *out;

@@ -4,21 +4,25 @@
  */
 #include "runner/nn/nn.h"
 
-/* RMS norm over every head of x [n, n_heads * head_dim], then the rotation. */
+T nn_head_norm(struct graph *g, T x, uint32_t n_heads, const struct weight *norm, float eps)
+{
+	T heads = graph_reshape(g, x, x.rows * n_heads, n_heads ? x.cols / n_heads : 0);
+
+	return graph_reshape(g, op_rms_norm(g, heads, norm, eps), x.rows, x.cols);
+}
+
 static T norm_and_rotate(struct graph *g, const struct attention *a, T x, const struct weight *norm,
 			 uint32_t n_heads, T rope)
 {
-	T heads = graph_reshape(g, x, x.rows * n_heads, a->head_dim);
-
-	heads = op_rms_norm(g, heads, norm, a->eps);
-	return op_rope(g, graph_reshape(g, heads, x.rows, x.cols), rope, n_heads, a->layout);
+	return op_rope(g, nn_head_norm(g, x, n_heads, norm, a->eps), rope, n_heads, a->layout);
 }
 
-T nn_attention(struct graph *g, const struct attention *a, T x, T rope)
+T nn_attention(struct graph *g, const struct attention *a, T x, T rope, uint32_t n_keys)
 {
 	T q = norm_and_rotate(g, a, nn_linear(g, &a->q, x), &a->norm_q, a->n_heads, rope);
-	T k = norm_and_rotate(g, a, nn_linear(g, &a->k, x), &a->norm_k, a->n_kv_heads, rope);
-	T v = nn_linear(g, &a->v, x);
+	T keys = graph_rows(g, x, 0, n_keys), key_rope = graph_rows(g, rope, 0, n_keys);
+	T k = norm_and_rotate(g, a, nn_linear(g, &a->k, keys), &a->norm_k, a->n_kv_heads, key_rope);
+	T v = nn_linear(g, &a->v, keys);
 
 	return nn_linear(g, &a->out, op_attention(g, q, k, v, a->n_heads, a->n_kv_heads,
 						  a->causal));

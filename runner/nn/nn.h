@@ -24,14 +24,30 @@ struct attention {
 	enum rope_layout layout;
 	bool causal;
 };
-/* x [n, dim], rope [n, head_dim] as op_rope() wants it. */
-T nn_attention(struct graph *g, const struct attention *a, T x, T rope);
+/* x [n, dim], rope [n, head_dim] as op_rope() wants it; only the first n_keys rows are seen. */
+T nn_attention(struct graph *g, const struct attention *a, T x, T rope, uint32_t n_keys);
 
+/* How a reference rounds the angles of its rotary tables. */
+enum rope_angle {
+	ROPE_ANGLE_FLOAT,                       /* all in float32: transformers */
+	ROPE_ANGLE_ROUNDED,                     /* in double, then rounded: diffusers' Z-Image */
+	ROPE_ANGLE_DOUBLE,                      /* diffusers' FLUX.2 */
+};
 /*
  * Host: the dim / 2 pairs of one axis into a row of a table for op_rope(), from pair
  * pair0 on; pair i turns by position * theta^(-2i / dim).
  */
 void nn_rope_fill(float *row, uint32_t head_dim, uint32_t pair0, uint32_t position, uint32_t dim,
-		  double theta, enum rope_layout layout);
+		  double theta, enum rope_angle rounding);
+
+/* Host: a whole row, the pairs of n axes of dims[i] side by side. */
+void nn_rope_axes(float *row, uint32_t head_dim, unsigned n, const uint32_t *dims,
+		  const uint32_t *position, double theta, enum rope_angle rounding);
+
+/* Host: [cosines, sines] of t * 10000^(-i / half), half of each, rounded as the references do. */
+void nn_timestep_fill(float t, uint32_t half, float *ret);
+
+/* RMS norm over every head of x [n, n_heads * head_dim]. */
+T nn_head_norm(struct graph *g, T x, uint32_t n_heads, const struct weight *norm, float eps);
 
 #endif

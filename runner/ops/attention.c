@@ -73,7 +73,7 @@ T op_attention(struct graph *g, T q, T k, T v, uint32_t n_heads, uint32_t n_kv_h
 	graph_require(g, n_kv_heads && n_heads % n_kv_heads == 0 && k.cols == head_dim * n_kv_heads,
 		      "attention: %u key columns are no %u heads of %u", k.cols, n_kv_heads, head_dim);
 	graph_require(g, v.cols == k.cols && v.rows == k.rows, "attention: keys and values differ in shape");
-	graph_require(g, !causal || q.rows == k.rows, "attention: causal needs as many queries as keys");
+	graph_require(g, !causal || q.rows >= k.rows, "attention: causal with more keys than queries");
 	*p = (struct attention_params){ n_heads, n_kv_heads, causal };
 	return graph_add(g, n, q.rows, q.cols);
 }

@@ -1,6 +1,6 @@
 /*
- * 3x3 convolution, stride 1, zero border, optionally over an input read at twice its
- * size. GPU thread.
+ * 3x3 convolution with a zero border: of the input's size, over an input read at twice
+ * its size, or every second place of it. GPU thread.
  */
 #include "runner/ops/gemm.h"
 #include "runner/ops/op.h"
@@ -10,10 +10,11 @@
 enum { TAPS = 9 };
 
 struct conv3x3_params {
-	uint32_t height, width, shift;          /* of the output; 1: the input is half as large */
+	uint32_t height, width;                 /* of the output */
+	uint32_t shift, stride;                 /* 1: the input is half as large; 2: twice */
 };
 struct push_conv3x3 {
-	uint32_t height, width, n, c, shift, x_stride, w_stride, y_stride;
+	uint32_t height, width, n, c, shift, stride, x_stride, w_stride, y_stride;
 };
 
 static const struct conv3x3_params *params(const struct node *n)
@@ -36,6 +37,7 @@ static void dispatch(const struct node *n, const struct vk_limits *limits, uint3
 	p->height = params(n)->height;
 	p->width = params(n)->width;
 	p->shift = params(n)->shift;
+	p->stride = params(n)->stride;
 	p->n = n->out.cols;
 	p->c = n->in[0].cols;
 	p->x_stride = tensor_stride(n->in[0]) / 4;
@@ -47,7 +49,7 @@ static const struct op_class conv3x3 = {
 	.name = "conv3x3", .row_multiple = GEMM_ROWS_MAX, .row_flops = row_flops, .dispatch = dispatch,
 };
 
-T op_conv3x3(struct graph *g, T x, uint32_t h, uint32_t w, bool upsample,
+T op_conv3x3(struct graph *g, T x, uint32_t h, uint32_t w, enum conv_size size,
 	     const struct weight *weight, const struct weight *bias)
 {
 	struct node n = { .op = &conv3x3, .in = { x }, .weights = { weight, bias } };
@@ -58,8 +60,10 @@ T op_conv3x3(struct graph *g, T x, uint32_t h, uint32_t w, bool upsample,
 		      weight->dim[2] == x.cols, "conv3x3: the kernel does not match %u channels", x.cols);
 	graph_require(g, weight_given(bias) && weight && bias->dim[0] == weight->dim[1],
 		      "conv3x3: the bias must match the output channels");
-	p->shift = upsample;
-	p->height = h << p->shift;
-	p->width = w << p->shift;
+	graph_require(g, size != CONV_HALF || (h % 2 == 0 && w % 2 == 0), "conv3x3: %u x %u cannot be halved", w, h);
+	p->shift = size == CONV_DOUBLE;
+	p->stride = size == CONV_HALF ? 2 : 1;
+	p->height = (h << p->shift) / p->stride;
+	p->width = (w << p->shift) / p->stride;
 	return graph_add(g, n, p->height * p->width, weight ? weight->dim[1] : 0);
 }

@@ -11,7 +11,7 @@
 enum { ROUNDS = 8 };    /* texels a lane */
 
 /* FUNCTION of shaders/elementwise.comp. */
-enum function { COPY, ADD, SCALE1, GATE_ADD, SWIGLU, SILU };
+enum function { COPY, ADD, SCALE1, GATE_ADD, SWIGLU, SILU, MUL_ADD };
 
 struct push_elementwise {
 	uint32_t quads;
@@ -68,10 +68,20 @@ T op_scale1(struct graph *g, T x, T scale)
 	return binary(g, SCALE1, x, scale, none);
 }
 
+static T gated(struct graph *g, enum function f, T x, T gate, T h)
+{
+	graph_require(g, h.rows == x.rows && h.cols == x.cols, "gate: x and h differ in shape");
+	return binary(g, f, x, gate, h);
+}
+
 T op_gate_add(struct graph *g, T x, T gate, T h)
 {
-	graph_require(g, h.rows == x.rows && h.cols == x.cols, "gate_add: x and h differ in shape");
-	return binary(g, GATE_ADD, x, gate, h);
+	return gated(g, GATE_ADD, x, gate, h);
+}
+
+T op_mul_add(struct graph *g, T x, T gate, T h)
+{
+	return gated(g, MUL_ADD, x, gate, h);
 }
 
 T op_swiglu(struct graph *g, T a, T b)
@@ -98,6 +108,55 @@ T op_concat_rows(struct graph *g, T a, T b)
 	y = graph_tensor(g, a.rows + b.rows, a.cols);
 	copy_into(g, a, y, 0);
 	copy_into(g, b, y, a.rows);
+	return y;
+}
+
+struct push_copy_cols {
+	uint32_t quads, x_quads, quad0;
+};
+struct copy_cols_params {
+	uint32_t col0;
+};
+
+static void dispatch_copy_cols(const struct node *n, const struct vk_limits *limits, uint32_t row0,
+			       uint32_t rows, struct vk_dispatch *d)
+{
+	const struct copy_cols_params *c = (const struct copy_cols_params *)n->params.bytes;
+	struct push_copy_cols *p = dispatch_params(d, sizeof *p);
+
+	(void)row0;
+	p->quads = n->out.cols / 4;
+	p->x_quads = n->in[0].cols / 4;
+	p->quad0 = c->col0 / 4;
+	d->shader = SHADER_copy_cols;
+	d->spec[1] = ROUNDS;
+	d->n_spec = 2;
+	flat_groups(d->groups, ceil_div((uint64_t)rows * p->x_quads, limits->subgroup_size * ROUNDS));
+}
+
+static const struct op_class copy_cols = {
+	.name = "copy_cols", .row_flops = row_flops, .dispatch = dispatch_copy_cols,
+};
+
+T op_concat_cols(struct graph *g, const T *parts, unsigned n)
+{
+	uint32_t cols = 0;
+	unsigned i;
+	T y;
+
+	for (i = 0; i < n; i++) {
+		graph_require(g, parts[i].rows == parts[0].rows && parts[i].cols % 4 == 0,
+			      "concat_cols: %u x %u beside %u rows", parts[i].rows, parts[i].cols,
+			      parts[0].rows);
+		cols += parts[i].cols;
+	}
+	y = graph_tensor(g, parts[0].rows, cols);
+	for (i = 0, cols = 0; i < n; cols += parts[i++].cols) {
+		struct node copy = { .op = &copy_cols, .in = { parts[i] } };
+
+		((struct copy_cols_params *)copy.params.bytes)->col0 = cols;
+		graph_add_into(g, copy, y, 0, y.rows);
+	}
 	return y;
 }
 

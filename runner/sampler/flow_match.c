@@ -101,6 +101,19 @@ static double dynamic_mu(const struct flow_match *s, uint32_t n_image)
 	return s->base_shift + m * (n_image - s->base_seq);
 }
 
+/* FLUX.2: fitted lines at 10 and 200 steps, between them by the number of steps. */
+static double empirical_mu(uint32_t n_image, uint32_t steps)
+{
+	const double at_10 = 8.73809524e-05 * n_image + 1.89833333;
+	const double at_200 = 0.00016927 * n_image + 0.45666666;
+	const double slope = (at_200 - at_10) / 190.0;
+
+	/* The jump at this size is the reference's. */
+	if (n_image > 4300)
+		return at_200;
+	return slope * steps + (at_200 - 200.0 * slope);
+}
+
 /*
  * In float32, operation by operation as the reference: timesteps are a thousand times
  * the sigmas, so that the model sees even their last bit.
@@ -127,17 +140,14 @@ static float unshifted(uint32_t steps, uint32_t i)
 		fmaf(-stride, (float)(steps - 1 - i), last);
 }
 
-static int flow_match_sigmas(const void *self, uint32_t steps, uint32_t n_image, float *ret,
-			     struct err *err)
+/* Shifts what ret holds, unshifted. */
+static int finish_sigmas(const struct flow_match *s, double mu, uint32_t steps, float *ret,
+			 struct err *err)
 {
-	const struct flow_match *s = self;
-	double mu = dynamic_mu(s, n_image);
 	uint32_t i;
 
-	if (steps == 0)
-		return err_set(err, -EINVAL, "steps must be at least 1");
 	for (i = 0; i < steps; i++)
-		ret[i] = shifted(s, mu, unshifted(steps, i));
+		ret[i] = shifted(s, mu, ret[i]);
 	if (s->terminal > 0 && ret[steps - 1] < 1.0f) {
 		/* Stretched so that the last sigma is the terminal one. */
 		double scale = (1.0 - s->terminal) / (1.0 - ret[steps - 1]);
@@ -150,6 +160,33 @@ static int flow_match_sigmas(const void *self, uint32_t steps, uint32_t n_image,
 		if (!isfinite(ret[i]))
 			return err_set(err, -EDOM, "the scheduler's sigmas are not finite");
 	return 0;
+}
+
+static int flow_match_sigmas(const void *self, uint32_t steps, uint32_t n_image, float *ret,
+			     struct err *err)
+{
+	const struct flow_match *s = self;
+	uint32_t i;
+
+	if (steps == 0)
+		return err_set(err, -EINVAL, "steps must be at least 1");
+	for (i = 0; i < steps; i++)
+		ret[i] = unshifted(steps, i);
+	return finish_sigmas(s, dynamic_mu(s, n_image), steps, ret, err);
+}
+
+static int flux2_sigmas(const void *self, uint32_t steps, uint32_t n_image, float *ret,
+			struct err *err)
+{
+	const double stride = steps > 1 ? (1.0 / steps - 1.0) / (steps - 1) : 0;
+	uint32_t i;
+
+	if (steps == 0)
+		return err_set(err, -EINVAL, "steps must be at least 1");
+	/* numpy.linspace(1, 1 / steps, steps): in double, the end exact. */
+	for (i = 0; i < steps; i++)
+		ret[i] = (float)(i && i == steps - 1 ? 1.0 / steps : i * stride + 1.0);
+	return finish_sigmas(self, empirical_mu(n_image, steps), steps, ret, err);
 }
 
 static void flow_match_step(const void *self, const float *sigmas, uint32_t step,
@@ -167,5 +204,12 @@ const struct sampler_class flow_match = {
 	.create = flow_match_create,
 	.free = flow_match_free,
 	.sigmas = flow_match_sigmas,
+	.step = flow_match_step,
+};
+
+const struct sampler_class flow_match_flux2 = {
+	.create = flow_match_create,
+	.free = flow_match_free,
+	.sigmas = flux2_sigmas,
 	.step = flow_match_step,
 };

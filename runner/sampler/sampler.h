@@ -21,6 +21,7 @@ struct sampler_class {
 	void (*step)(const void *self, const float *sigmas, uint32_t step, const float *velocity,
 		     float *latent, size_t n);
 };
-extern const struct sampler_class flow_match;
+/* They differ in how dynamic shifting follows from picture size and steps. */
+extern const struct sampler_class flow_match, flow_match_flux2;
 
 #endif

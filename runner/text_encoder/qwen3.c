@@ -1,6 +1,6 @@
 /*
  * The Qwen3 decoder as a text encoder: what the transformer is fed is the residual
- * stream after the last layer but one, without the final norm, so the last layer, the
+ * stream after some layers, without the final norm; layers behind the last of them, the
  * norm and the output matrix are never loaded. Owns its config and weight handles.
  * GPU thread; create and bind also in the importer.
  */
@@ -13,7 +13,8 @@
 #include "runner/nn/nn.h"
 #include "runner/text_encoder/text_encoder.h"
 
-enum { MAX_LAYERS = 1024, MAX_WIDTH = 1 << 16, MAX_HEADS = 1024, MAX_VOCAB = 1 << 24 };
+enum { MAX_LAYERS = 1024, MAX_WIDTH = 1 << 16, MAX_HEADS = 1024, MAX_VOCAB = 1 << 24,
+	MAX_READ = 8 };
 
 struct block {
 	struct weight input_norm, post_attention_norm;
@@ -29,6 +30,8 @@ struct qwen3 {
 	json_t *rope_parameters, *rope_scaling;
 	const struct weights_source *embedding; /* on the host; a row gather needs no device */
 	struct block *blocks;
+	uint32_t read[MAX_READ];                /* layers whose outputs make the result */
+	unsigned n_read;
 	uint32_t n_run;                         /* blocks that the result depends on */
 };
 
@@ -129,7 +132,26 @@ static int read_config(struct qwen3 *m, const json_t *config, struct err *err)
 	return r < 0 ? r : check(m, err);
 }
 
-static int qwen3_create(const json_t *config, void **ret, struct err *err)
+static int choose_layers(struct qwen3 *m, const uint32_t *layers, struct err *err)
+{
+	if (!layers) {
+		m->read[m->n_read++] = m->n_layers - 1;
+	} else {
+		while (m->n_read < MAX_READ && layers[m->n_read]) {
+			m->read[m->n_read] = layers[m->n_read];
+			m->n_read++;
+		}
+	}
+	m->n_run = m->read[m->n_read - 1];
+	/* After the last layer the reference applies the final norm: nobody reads that. */
+	if (m->n_run >= m->n_layers)
+		return err_set(err, -EINVAL, "num_hidden_layers %u is too few: this pipeline reads "
+			       "layer %u", m->n_layers, m->n_run);
+	m->blocks = calloc(m->n_run, sizeof *m->blocks);
+	return m->blocks ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
+static int qwen3_create(const json_t *config, const uint32_t *layers, void **ret, struct err *err)
 {
 	struct qwen3 *m = calloc(1, sizeof *m);
 	int r;
@@ -139,12 +161,8 @@ static int qwen3_create(const json_t *config, void **ret, struct err *err)
 	m->eps = 1e-6;
 	m->theta = 1e6;
 	r = read_config(m, config, err);
-	if (r == 0) {
-		m->n_run = m->n_layers - 1;
-		m->blocks = calloc(m->n_layers, sizeof *m->blocks);
-		if (!m->blocks)
-			r = err_set(err, -ENOMEM, "out of memory");
-	}
+	if (r == 0)
+		r = choose_layers(m, layers, err);
 	if (r < 0) {
 		qwen3_free(m);
 		return r;
@@ -187,7 +205,7 @@ static void bind_block(const struct qwen3 *m, struct weights *w, struct block *b
 static void qwen3_bind(void *self, struct weights *w)
 {
 	struct qwen3 *m = self;
-	char last[32];
+	char unused[32];
 	uint32_t i;
 
 	weights_component(w, "text_encoder", "model.");
@@ -195,15 +213,19 @@ static void qwen3_bind(void *self, struct weights *w)
 				    "embed_tokens.weight");
 	for (i = 0; i < m->n_run; i++)
 		bind_block(m, w, &m->blocks[i], i);
-	snprintf(last, sizeof last, "layers.%u.", m->n_run);
-	weights_ignore(w, last);
+	for (i = m->n_run; i < m->n_layers; i++) {
+		snprintf(unused, sizeof unused, "layers.%u.", i);
+		weights_ignore(w, unused);
+	}
 	weights_ignore(w, "norm.weight");
 	weights_ignore(w, "lm_head.weight");
 }
 
 static uint32_t qwen3_width(const void *self)
 {
-	return ((const struct qwen3 *)self)->hidden;
+	const struct qwen3 *m = self;
+
+	return m->hidden * m->n_read;
 }
 
 static uint32_t qwen3_vocab(const void *self)
@@ -217,31 +239,36 @@ static uint32_t qwen3_vocab(const void *self)
  *
  * x [n, hidden]
  */
-static T block_forward(struct graph *g, const struct qwen3 *m, const struct block *b, T x, T rope)
+static T block_forward(struct graph *g, const struct qwen3 *m, const struct block *b, T x, T rope,
+		       uint32_t n_seen)
 {
 	float eps = (float)m->eps;
 	T h;
 
 	h = op_rms_norm(g, x, &b->input_norm, eps);
-	x = op_add(g, x, nn_attention(g, &b->attention, h, rope));
+	x = op_add(g, x, nn_attention(g, &b->attention, h, rope, n_seen));
 	h = op_rms_norm(g, x, &b->post_attention_norm, eps);
 	return op_add(g, x, nn_swiglu(g, &b->mlp, h));
 }
 
-static T qwen3_build(const void *self, struct graph *g, uint32_t n, T *ret_embeds, T *ret_rope)
+static T qwen3_build(const void *self, struct graph *g, uint32_t n, uint32_t n_seen, T *ret_embeds,
+		     T *ret_rope)
 {
 	const struct qwen3 *m = self;
+	T x, read[MAX_READ];
+	unsigned n_read = 0;
 	uint32_t i;
-	T x;
 
 	*ret_embeds = graph_input(g, n, m->hidden);
 	*ret_rope = graph_input(g, n, m->head_dim);
 	x = graph_tap(g, *ret_embeds, "hidden_states.0");
 	for (i = 0; i < m->n_run; i++) {
-		x = block_forward(g, m, &m->blocks[i], x, *ret_rope);
+		x = block_forward(g, m, &m->blocks[i], x, *ret_rope, n_seen);
 		graph_tap(g, x, "hidden_states.%u", i + 1);
+		if (i + 1 == m->read[n_read])
+			read[n_read++] = x;
 	}
-	return x;
+	return n_read > 1 ? op_concat_cols(g, read, n_read) : x;
 }
 
 static void gather(const struct qwen3 *m, const uint32_t *ids, uint32_t n, float *ret)
@@ -267,7 +294,7 @@ static int qwen3_feed(const void *self, struct graph *g, T embeds, T rope, const
 	graph_write(g, embeds, x);
 	for (i = 0; i < n; i++)
 		nn_rope_fill(x + (size_t)i * m->head_dim, m->head_dim, 0, i, m->head_dim, m->theta,
-			     ROPE_HALVES);
+			     ROPE_ANGLE_FLOAT);
 	graph_write(g, rope, x);
 	free(x);
 	return 0;

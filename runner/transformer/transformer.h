@@ -3,15 +3,33 @@
 
 #include <jansson.h>
 
+#include "common/limits.h"
 #include "runner/graph/graph.h"
 #include "runner/weights.h"
+
+/* Sizes of what is denoised and of what it refers to, in positions of the sampler's latent. */
+struct canvas {
+	uint32_t h, w;
+	unsigned n_references;
+	struct { uint32_t h, w; } reference[LIMIT_INPUT_IMAGES];
+};
+
+struct sampling_defaults {
+	uint32_t steps;
+	double guidance;
+};
 
 /* What a family's transformer wants and gives; one file per family fills it. */
 struct transformer_class {
 	const char *prompt_prefix, *prompt_suffix;      /* chat template around the user's text */
-	bool distilled_guidance;                        /* guidance 0 by default */
-	uint32_t default_steps, default_side;
-	double default_guidance;
+	const uint32_t *text_layers;    /* of the text encoder, 0 at the end; NULL: the last but one */
+	const char *cond_key;           /* config key of cond_width() */
+	bool pads_prompt;               /* to LIMIT_PROMPT_TOKENS; the padding is seen here */
+	uint32_t default_side;
+	struct sampling_defaults defaults[2];           /* of undistilled models, of distilled ones */
+	unsigned max_references;        /* pictures to edit; 0: pictures only start the drawing */
+	double default_strength;        /* of those */
+	double guidance_base;           /* the scale from which on guidance has an effect */
 
 	int (*create)(const json_t *config, void **ret, struct err *err);
 	void (*free)(void *self);
@@ -20,8 +38,8 @@ struct transformer_class {
 	uint32_t (*cond_width)(const void *self);
 	/* Tokens of a picture, without padding. */
 	uint32_t (*image_tokens)(const void *self, uint32_t latent_h, uint32_t latent_w);
-	/* -EINVAL when latent height/width or n_text are beyond what the model's tables cover. */
-	int (*check_size)(const void *self, uint32_t latent_h, uint32_t latent_w, uint32_t n_text,
+	/* -EINVAL when the canvas or n_text are beyond what the model's tables cover. */
+	int (*check_size)(const void *self, const struct canvas *c, uint32_t n_text,
 			  struct err *err);
 
 	/*
@@ -35,17 +53,21 @@ struct transformer_class {
 	void (*free_cond)(void *built);
 
 	/* One evaluation; refined is an input [n_refined, its width] that feed() fills. */
-	void *(*build)(const void *self, struct graph *g, uint32_t latent_h, uint32_t latent_w,
+	void *(*build)(const void *self, struct graph *g, const struct canvas *c,
 		       uint32_t n_refined, T *ret_out);
 	/* Inputs that never change; after graph_build(). 0 or -ENOMEM. */
-	int (*prepare)(const void *self, struct graph *g, void *built);
-	/* latent [channels, h, w] at this sigma and the refined caption into the inputs. */
+	int (*prepare)(const void *self, struct graph *g, void *built, const struct canvas *c);
+	/*
+	 * latent [channels, h, w] at this sigma, the refined caption and the references'
+	 * latents [channels, their h, w] into the inputs.
+	 */
 	void (*feed)(const void *self, struct graph *g, void *built, const float *latent,
-		     float sigma, const float *refined);
+		     float sigma, const float *refined, const float *const *references,
+		     const struct canvas *c);
 	/* The velocity [channels, h, w], sign as the sampler wants it, after graph_run(). */
 	void (*velocity)(const void *self, struct graph *g, void *built, float *ret);
 	void (*free_built)(void *built);
 };
-extern const struct transformer_class zimage;
+extern const struct transformer_class zimage, flux2;
 
 #endif

@@ -37,15 +37,15 @@ static uint32_t padded(uint32_t n)
 	return (n + SEQ_MULTIPLE - 1) / SEQ_MULTIPLE * SEQ_MULTIPLE;
 }
 
-static int zimage_check_size(const void *self, uint32_t latent_h, uint32_t latent_w,
-			     uint32_t n_text, struct err *err)
+static int zimage_check_size(const void *self, const struct canvas *c, uint32_t n_text,
+			     struct err *err)
 {
 	const struct zimage *m = self;
 	const uint32_t side = ZIMAGE_PATCH * 8;        /* pixels of a patch */
 
-	if (latent_h % ZIMAGE_PATCH || latent_w % ZIMAGE_PATCH)
+	if (c->h % ZIMAGE_PATCH || c->w % ZIMAGE_PATCH)
 		return err_set(err, -EINVAL, "width and height must be multiples of %u", side);
-	if (latent_h / ZIMAGE_PATCH > m->axes_lens[1] || latent_w / ZIMAGE_PATCH > m->axes_lens[2])
+	if (c->h / ZIMAGE_PATCH > m->axes_lens[1] || c->w / ZIMAGE_PATCH > m->axes_lens[2])
 		return err_set(err, -EINVAL, "this model draws at most %ux%u pixels",
 			       m->axes_lens[2] * side, m->axes_lens[1] * side);
 	if (padded(n_text) + 1 >= m->axes_lens[0])
@@ -70,7 +70,7 @@ static T modulated_block(struct graph *g, const struct zimage *m, const struct b
 
 	h = op_rms_norm(g, x, &b->attention_norm1, eps);
 	h = op_scale1(g, h, graph_cols(g, mod, SCALE_MSA * m->dim, m->dim));
-	h = op_rms_norm(g, nn_attention(g, &b->attention, h, rope), &b->attention_norm2, eps);
+	h = op_rms_norm(g, nn_attention(g, &b->attention, h, rope, h.rows), &b->attention_norm2, eps);
 	x = op_gate_add(g, x, graph_cols(g, mod, GATE_MSA * m->dim, m->dim), h);
 
 	h = op_rms_norm(g, x, &b->ffn_norm1, eps);
@@ -85,7 +85,8 @@ static T plain_block(struct graph *g, const struct zimage *m, const struct block
 	float eps = (float)m->norm_eps;
 	T h;
 
-	h = nn_attention(g, &b->attention, op_rms_norm(g, x, &b->attention_norm1, eps), rope);
+	h = op_rms_norm(g, x, &b->attention_norm1, eps);
+	h = nn_attention(g, &b->attention, h, rope, h.rows);
 	x = op_add(g, x, op_rms_norm(g, h, &b->attention_norm2, eps));
 	h = nn_swiglu(g, &b->ffn, op_rms_norm(g, x, &b->ffn_norm1, eps));
 	return op_add(g, x, op_rms_norm(g, h, &b->ffn_norm2, eps));
@@ -123,17 +124,10 @@ static void *zimage_build_cond(const void *self, struct graph *g, uint32_t n_tex
 	return b;
 }
 
-/* One row of a rotary table: the three axes side by side. */
 static void rope_row(const struct zimage *m, float *row, uint32_t frame, uint32_t y, uint32_t x)
 {
-	const uint32_t position[ZIMAGE_AXES] = { frame, y, x };
-	uint32_t axis, pair = 0;
-
-	for (axis = 0; axis < ZIMAGE_AXES; axis++) {
-		nn_rope_fill(row, m->head_dim, pair, position[axis], m->axes_dims[axis],
-			     m->rope_theta, ROPE_INTERLEAVED);
-		pair += m->axes_dims[axis] / 2;
-	}
+	nn_rope_axes(row, m->head_dim, ZIMAGE_AXES, m->axes_dims, (const uint32_t[]){ frame, y, x },
+		     m->rope_theta, ROPE_ANGLE_ROUNDED);
 }
 
 /* Captions count up from 1 along the first axis, pad rows included. */
@@ -223,7 +217,7 @@ static void zimage_free_built(void *built)
 	free(b);
 }
 
-static void *zimage_build(const void *self, struct graph *g, uint32_t latent_h, uint32_t latent_w,
+static void *zimage_build(const void *self, struct graph *g, const struct canvas *c,
 			  uint32_t n_refined, T *ret_out)
 {
 	const struct zimage *m = self;
@@ -231,8 +225,8 @@ static void *zimage_build(const void *self, struct graph *g, uint32_t latent_h, 
 
 	if (!b)
 		return NULL;
-	b->rows = latent_h / ZIMAGE_PATCH;
-	b->cols = latent_w / ZIMAGE_PATCH;
+	b->rows = c->h / ZIMAGE_PATCH;
+	b->cols = c->w / ZIMAGE_PATCH;
 	b->host = calloc((size_t)b->rows * b->cols, m->patch_features * sizeof *b->host);
 	if (!b->host) {
 		free(b);
@@ -247,13 +241,14 @@ static void *zimage_build(const void *self, struct graph *g, uint32_t latent_h, 
 	return b;
 }
 
-static int zimage_prepare(const void *self, struct graph *g, void *built)
+static int zimage_prepare(const void *self, struct graph *g, void *built, const struct canvas *c)
 {
 	const struct zimage *m = self;
 	const struct built *b = built;
 	uint32_t n_image = padded(b->rows * b->cols);
 	float *table = calloc(b->rope.rows, m->head_dim * sizeof *table);
 
+	(void)c;
 	if (!table)
 		return -ENOMEM;
 	image_rope(m, table, b->refined.rows + 1, b->rows, b->cols);
@@ -293,31 +288,19 @@ static void unpatchify(const struct zimage *m, const struct built *b, float *lat
 				*latent++ = b->host[patch_index(m, b, c, y, x)];
 }
 
-/* Cosines, then sines, of 1000 t exp(-ln(10000) i / 128), where t = 1 - sigma. */
-static void timestep_frequencies(const struct zimage *m, float sigma, float ret[ZIMAGE_FREQUENCIES])
-{
-	enum { HALF = ZIMAGE_FREQUENCIES / 2 };
-	float t = (1000.0f - 1000.0f * sigma) / 1000.0f * (float)m->t_scale;
-	int i;
-
-	for (i = 0; i < HALF; i++) {
-		/* In float32 like the reference: an ulp of the exponent turns the angle by 1e-4. */
-		float angle = t * expf(-(float)log(10000.0) * (float)i / HALF);
-
-		ret[i] = cosf(angle);
-		ret[HALF + i] = sinf(angle);
-	}
-}
-
 static void zimage_feed(const void *self, struct graph *g, void *built, const float *latent,
-			float sigma, const float *refined)
+			float sigma, const float *refined, const float *const *references,
+			const struct canvas *c)
 {
 	const struct zimage *m = self;
 	struct built *b = built;
 	float frequencies[ZIMAGE_FREQUENCIES];
+	float t = (1000.0f - 1000.0f * sigma) / 1000.0f;        /* 0: noise, 1: picture */
 
+	(void)references;
+	(void)c;
 	patchify(m, b, latent);
-	timestep_frequencies(m, sigma, frequencies);
+	nn_timestep_fill(t * (float)m->t_scale, ZIMAGE_FREQUENCIES / 2, frequencies);
 	graph_write(g, b->patches, b->host);
 	graph_write(g, b->frequencies, frequencies);
 	graph_write(g, b->refined, refined);
@@ -339,10 +322,10 @@ static void zimage_velocity(const void *self, struct graph *g, void *built, floa
 const struct transformer_class zimage = {
 	.prompt_prefix = "<|im_start|>user\n",
 	.prompt_suffix = "<|im_end|>\n<|im_start|>assistant\n",
-	.distilled_guidance = true,
-	.default_steps = 8,
+	.cond_key = "cap_feat_dim",
 	.default_side = 1024,
-	.default_guidance = 0,
+	.defaults = { { .steps = 8 }, { .steps = 8 } },
+	.default_strength = 0.6,
 	.create = zimage_create,
 	.free = zimage_free,
 	.bind = zimage_bind,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/fields.h"
+#include "runner/transformer/axes.h"
 #include "runner/transformer/zimage.h"
 
 enum {
@@ -42,26 +43,6 @@ static const struct field config_fields[] = {
 	{ 0 }
 };
 
-static int read_axes(const json_t *list, const char *key, uint32_t max, uint32_t ret[ZIMAGE_AXES],
-		     struct err *err)
-{
-	unsigned i;
-
-	if (!list)
-		return 0;
-	if (json_array_size(list) != ZIMAGE_AXES)
-		return err_set(err, -EINVAL, "%s must be a list of %d numbers", key, ZIMAGE_AXES);
-	for (i = 0; i < ZIMAGE_AXES; i++) {
-		json_int_t v = json_integer_value(json_array_get(list, i));
-
-		if (v < 1 || v > max)
-			return err_set(err, -EINVAL, "%s[%u] must be a whole number from 1 to %u",
-				       key, i, max);
-		ret[i] = (uint32_t)v;
-	}
-	return 0;
-}
-
 static bool is_list_of(const json_t *list, json_int_t only)
 {
 	return !list || (json_array_size(list) == 1 &&
@@ -84,27 +65,13 @@ static int check_supported(const struct zimage *m, struct err *err)
 
 static int check_heads(const struct zimage *m, struct err *err)
 {
-	uint32_t i, sum = 0;
-
 	if (m->dim % m->n_heads)
 		return err_set(err, -EINVAL, "dim %u cannot be divided by n_heads %u", m->dim,
 			       m->n_heads);
 	if (m->n_heads % m->n_kv_heads)
 		return err_set(err, -EINVAL, "n_heads %u is no multiple of n_kv_heads %u",
 			       m->n_heads, m->n_kv_heads);
-	if (m->head_dim % 4)
-		return err_set(err, -EINVAL, "head dim %u (dim / n_heads) is no multiple of 4",
-			       m->head_dim);
-	for (i = 0; i < ZIMAGE_AXES; i++) {
-		if (m->axes_dims[i] % 2)
-			return err_set(err, -EINVAL, "axes_dims[%u] is odd", i);
-		sum += m->axes_dims[i];
-	}
-	if (sum != m->head_dim)
-		return err_set(err, -EINVAL,
-			       "axes_dims sum to %u, but the head dim (dim / n_heads) is %u",
-			       sum, m->head_dim);
-	return 0;
+	return axes_check(m->axes_dims, "axes_dims", ZIMAGE_AXES, m->head_dim, err);
 }
 
 static int read_config(struct zimage *m, const json_t *config, struct err *err)
@@ -113,9 +80,10 @@ static int read_config(struct zimage *m, const json_t *config, struct err *err)
 
 	r = fields_read(config_fields, config, 0, m, NULL, err);
 	if (r == 0)
-		r = read_axes(m->axes_dims_json, "axes_dims", 4096, m->axes_dims, err);
-	if (r == 0)
-		r = read_axes(m->axes_lens_json, "axes_lens", MAX_POSITIONS, m->axes_lens, err);
+		r = axes_read(m->axes_dims_json, "axes_dims", ZIMAGE_AXES, 4096, m->axes_dims, err);
+	if (r == 0 && m->axes_lens_json)
+		r = axes_read(m->axes_lens_json, "axes_lens", ZIMAGE_AXES, MAX_POSITIONS,
+			      m->axes_lens, err);
 	if (r < 0)
 		return r;
 	m->head_dim = m->dim / m->n_heads;

@@ -5,21 +5,26 @@
 
 #include "common/err.h"
 
-/* A part of the latent, in latents; each becomes VAE_SCALE pixels a side. */
+/* A part of the whole, in positions (of the sampler's latent). */
 struct tile {
 	uint32_t y, x, h, w;
 };
-enum { VAE_SCALE = 8 };
 
-/* Decodes one tile into pixels [VAE_SCALE * h * VAE_SCALE * w, 3]. */
-typedef int (*tile_decode)(void *context, const struct tile *t, float *pixels, struct err *err);
+struct tile_grid {
+	uint32_t side;                          /* of one tile, in positions; cut: a multiple of 4 */
+	uint32_t h, w;                          /* of the whole, in positions */
+	uint32_t scale, channels;               /* results a side of one position; numbers of one */
+};
+
+/* Makes the results of one tile: [scale * h * scale * w, channels]. */
+typedef int (*tile_work)(void *context, const struct tile *t, float *ret, struct err *err);
 
 /*
- * The whole picture [VAE_SCALE * h * VAE_SCALE * w, 3] from tiles of side latents that
- * overlap by a quarter and are blended there. A side
- * that covers the latent decodes it whole. -ENOMEM, or what decode() gave.
+ * The whole [scale * h * scale * w, channels] from tiles that overlap by a quarter and
+ * are blended there. A side that covers the whole makes one tile of it. -ENOMEM, or what
+ * work() gave.
  */
-int tiles_decode(uint32_t side, uint32_t h, uint32_t w, tile_decode decode, void *context,
-		 float *pixels, struct err *err);
+int tiles_run(const struct tile_grid *grid, tile_work work, void *context, float *ret,
+	      struct err *err);
 
 #endif

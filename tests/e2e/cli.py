@@ -133,6 +133,9 @@ class Invocation(Cli):
                       "      --steps int      Denoising steps\n"
                       "      --seed int       Random seed\n"
                       "      --negative str   Negative prompt\n", self.cli("run", "--help").stdout)
+        self.assertTrue(self.cli("run", "-h").stdout.endswith(
+            "      EASEL_NOHISTORY               Do not preserve readline history\n"))
+        self.assertNotIn("NOHISTORY", self.cli("serve", "-h").stdout + self.cli("ps", "-h").stdout)
         self.expect(self.cli("help", "bogus"), "", "Unknown help topic [`bogus`]\n" + text)
 
     def test_manuals_name_everything(self):
@@ -332,6 +335,10 @@ class Show(Cli):
                             "  Capabilities\n    image    \n\n")
         self.assertEqual(server.requests[1], ("POST /api/show", {"name": "m", "verbose": False}))
 
+    def test_capabilities(self):
+        result, _ = self.show(capabilities=["image", "vision"])
+        self.assertIn("  Capabilities\n    image     \n    vision    \n\n", result.stdout)
+
     def test_verbose(self):
         result, server = self.show(
             "--verbose", parameters="steps                          9\nnegative_prompt                \"a b\"",
@@ -439,6 +446,81 @@ class Run(Cli):
             self.assertEqual(body["prompt"], prompt)
         _, body = self.drawn(stdin=b"caf\xc3\xa9 \xff", text=False)
         self.assertEqual(body["prompt"], "café \ufffd")
+
+    def picture(self, name, data=PNG):
+        with open(os.path.join(self.folder, name), "wb") as file:
+            file.write(data)
+        return base64.b64encode(data).decode()
+
+    def test_images(self):
+        first, second = self.picture("a.png"), self.picture("b c.JPG", b"\xff\xd8\xff\xe0b")
+        third, mask = self.picture("c.webp", b"RIFF\0\0\0\0WEBPVP8 c"), self.picture("m.png", PNG + b"m")
+        for args, members in (
+            (["make it blue", "a.png"], {"images": [first]}),
+            (["make", "./b c.JPG", "it", "a.png", "blue"], {"images": [second, first]}),
+            (["--image", "b c.JPG", "make ./a.png it", "--image=c.webp", "blue"],
+             {"prompt": "make  it blue", "images": [second, third, first]}),
+            (["make it blue", "--image", "a.png", "--strength", "0.4", "--width", "64"],
+             {"images": [first], "strength": 0.4, "width": 64}),
+            (["make it blue", "a.png", "--mask", "m.png"], {"images": [first], "mask": mask}),
+            (["make it blue", "a.png", "--mask", "m.png", "--mask-mode=white", "--strength=1"],
+             {"images": [first], "mask": mask, "mask_mode": "white", "strength": 1.0}),
+            (["make it blue", "nothing.png"], {"prompt": "make it blue nothing.png"}),
+        ):
+            with self.subTest(args):
+                _, body = self.drawn(*args, lines=[DONE])
+                self.assertEqual(body, {"model": "m", "prompt": "make it blue", **members})
+
+    def test_images_are_told(self):
+        self.picture("a.png")
+        result, _ = self.drawn("--image", "a.png", "make it", "./a.png", "blue and add 'a.png'", lines=[DONE])
+        self.assertEqual(result.stderr, "Added image './a.png'\nAdded image 'a.png'\n")
+        self.assertRegex(result.stdout, r"\AImage saved to: make-it-blue-and-add-\d{8}-\d{6}[.]png\n\Z")
+
+    def test_images_with_a_prompt_from_stdin(self):
+        image = self.picture("a.png")
+        for stdin, args in (("make it blue\n", ["a.png"]), ("make it", ["blue", "./a.png"]),
+                            ("./a.png make it blue", [])):
+            _, body = self.drawn(*args, stdin=stdin, lines=[DONE])
+            self.assertEqual(body, {"model": "m", "prompt": "make it blue", "images": [image]})
+
+    def test_images_of_a_large_request(self):
+        image = self.picture("a.png", PNG + bytes(20 << 20))
+        _, body = self.drawn("x", "a.png", "--mask", "a.png", lines=[DONE])
+        self.assertEqual((body["images"], body["mask"]), ([image], image))
+
+    def test_refused_images(self):
+        self.picture("a.png")
+        self.picture("text.png", b"no picture")
+        self.picture("big.png", PNG + bytes(48 << 20))
+        type_error = "invalid image type: text/plain; charset=utf-8"
+        for args, pattern in (
+            (["x", "--image", "none.png"], "open none.png: No such file or directory"),
+            (["x", "--image", "."], r"[.] is not a regular file"),
+            (["x", "--image", "text.png"], f"text.png: {type_error}"),
+            (["x", "--image", "a.png", "--mask", "text.png"], f"text.png: {type_error}"),
+            (["x", "text.png"], type_error), (["make ./text.png blue"], type_error),
+            (["x", "--mask", "none.png"], "open none.png: No such file or directory"),
+            (["x", "--image", "big.png"], r"big.png is 5\d+ bytes, more than the 4\d+ allowed"),
+            (["x", "big.png"], r"big.png is 5\d+ bytes, more than the 4\d+ allowed"),
+            (["x"] + ["a.png"] * 17, "a.png is one too many: a picture is made from at most 16 images"),
+            (["x"] + ["--image", "a.png"] * 17, 'invalid argument "a.png" for "--image" flag: given too often'),
+            (["x", "a.png"] + ["--image", "a.png"] * 16,
+             "a.png is one too many: a picture is made from at most 16 images"),
+            (["a.png"], 'image generation models require a prompt. Usage: easel run z-image "your prompt here"'),
+            (["x", "--image", "a.png", "--mask-mode", "alpha"],
+             "--mask-mode says how to read a mask: give --mask too"),
+            (["x", "--image", "a.png", "--mask", "a.png", "--mask-mode", "black"],
+             'invalid argument "black" for "--mask-mode" flag: must be alpha or white'),
+            (["x", "--strength", "much"], 'invalid argument "much" for "--strength" flag: strconv.ParseFloat: '
+             'parsing "much": invalid syntax'),
+        ):
+            with self.subTest(args[:4]):
+                server = self.serve({"POST /api/show": Answer(SHOW)})
+                result = self.cli("run", "m", *args, server=server)
+                self.assertEqual((result.returncode, result.stdout), (1, ""))
+                self.assertRegex(result.stderr.splitlines()[-1], f"\\AError: {pattern}\\Z")
+                self.assertNotIn("POST /api/generate", [request for request, _ in server.requests])
 
     def test_refusals(self):
         case = {"POST /api/show": Answer(SHOW)}

@@ -13,12 +13,14 @@ static T swiglu(struct graph *g, T a, T b, T c) { (void)c; return op_swiglu(g, a
 static T add(struct graph *g, T a, T b, T c) { (void)c; return op_add(g, a, b); }
 static T scale1(struct graph *g, T a, T b, T c) { (void)c; return op_scale1(g, a, b); }
 static T gate_add(struct graph *g, T a, T b, T c) { return op_gate_add(g, a, b, c); }
+static T mul_add(struct graph *g, T a, T b, T c) { return op_mul_add(g, a, b, c); }
 static T silu_op(struct graph *g, T a, T b, T c) { (void)b; (void)c; return op_silu(g, a); }
 
 static double ref_swiglu(double a, double b, double c) { (void)c; return silu(a) * b; }
 static double ref_add(double a, double b, double c) { (void)c; return a + b; }
 static double ref_scale1(double a, double b, double c) { (void)c; return a * (1 + b); }
 static double ref_gate_add(double a, double b, double c) { return a + tanh(b) * c; }
+static double ref_mul_add(double a, double b, double c) { return a + b * c; }
 static double ref_silu(double a, double b, double c) { (void)b; (void)c; return silu(a); }
 
 static const struct function {
@@ -28,7 +30,8 @@ static const struct function {
 	bool broadcasts;
 } functions[] = {
 	{ "add", add, ref_add, true }, { "scale1", scale1, ref_scale1, true },
-	{ "gate_add", gate_add, ref_gate_add, true }, { "swiglu", swiglu, ref_swiglu, false },
+	{ "gate_add", gate_add, ref_gate_add, true }, { "mul_add", mul_add, ref_mul_add, true },
+	{ "swiglu", swiglu, ref_swiglu, false },
 	{ "silu", silu_op, ref_silu, false },
 };
 
@@ -57,6 +60,21 @@ static void run_concat(struct bench *b, uint32_t first, uint32_t second, uint32_
 	bench_end(b, op_concat_rows(g, x.tensor, y.tensor), ref, 0);
 }
 
+static void run_concat_cols(struct bench *b, uint32_t rows, uint32_t first, uint32_t second)
+{
+	struct graph *g = bench_begin(b, "concat %u and %u columns of %u rows", first, second, rows);
+	struct operand x = bench_tensor(b, rows, first, 1), y = bench_tensor(b, rows, second, 1);
+	const uint32_t cols = first + second;
+	double *ref = bench_doubles(b, (size_t)rows * cols);
+
+	for (size_t i = 0; i < (size_t)rows * cols; i++) {
+		size_t row = i / cols, col = i % cols;
+
+		ref[i] = col < first ? x.v[row * first + col] : y.v[row * second + col - first];
+	}
+	bench_end(b, op_concat_cols(g, (const T[]){ x.tensor, y.tensor }, 2), ref, 0);
+}
+
 static void run_pad(struct bench *b, uint32_t rows, uint32_t padded, uint32_t cols, const struct weight_form *f)
 {
 	struct graph *g = bench_begin(b, "pad %u to %u rows of %u %s", rows, padded, cols, dtype_name(f->dtype));
@@ -83,6 +101,9 @@ int main(void)
 	run_concat(b, 1, 1, 4);
 	run_concat(b, 33, 32, 272);
 	run_concat(b, 5, 7, 3);
+	run_concat_cols(b, 1, 4, 4);
+	run_concat_cols(b, 512, 32, 96);
+	run_concat_cols(b, 37, 300, 8);
 	for (size_t f = 0; f < n_weight_forms; f++) {
 		run_pad(b, 3, 32, 64, &weight_forms[f]);
 		run_pad(b, 31, 32, 9, &weight_forms[f]);

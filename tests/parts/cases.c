@@ -16,6 +16,7 @@
 
 static const struct tolerances tolerances = {
 	.latents = 3e-5, .guided_latents = 1e-4, .pixels = 5e-5, .guided_pixels = 5e-5,
+	.encoded = 3e-3,
 };
 
 /* Of this program; scandir() gives its filter nothing else. */

@@ -29,9 +29,28 @@ struct run {
 	const char *worst_name;
 };
 
+static bool starts_with(const char *text, const char *prefix)
+{
+	return !strncmp(text, prefix, strlen(prefix));
+}
+
+/* Whether the reference ran the negative prompt too. */
 static bool is_guided(const struct run *r)
 {
-	return r->request.guidance > 0;
+	size_t i;
+
+	for (i = 0; i < r->golden.n_tensors; i++)
+		if (starts_with(r->golden.tensors[i].name, "negative."))
+			return true;
+	return false;
+}
+
+/* FLUX.2 runs are recorded as tokens [n, channels], with the sign of the sampler. */
+static bool is_packed(const struct run *r)
+{
+	size_t n;
+
+	return golden_floats(&r->golden, "final_latents_packed", &n) != NULL;
 }
 
 /* ---- one tensor ---- */
@@ -97,41 +116,64 @@ static void compare_step0(struct run *r, const struct st_tensor *t, double toler
 		return;
 	}
 	compare_entry(r, t, t->name, 0, tolerance);
-	if (!is_guided(r))
-		return;
+	if (!is_guided(r) || t->shape[0] < 2)
+		return;                         /* of the prompt's pass alone */
 	snprintf(negative, sizeof negative, "negative.%s", t->name);
 	compare_entry(r, t, negative, 1, tolerance);
 }
 
-/* The transformer's output is the negative of the velocity. */
-static void compare_velocity(struct run *r, const struct st_tensor *t, double tolerance)
+/* One entry of a batch of latents as recorded against a tap [channels, h, w]. */
+static void compare_latent(struct run *r, const struct st_tensor *t, const char *tap_name,
+			   uint32_t entry, float sign, double tolerance)
 {
-	const char *step = strchr(t->name, '.') + 1;
-	const char *const prefixes[] = { "", "negative." };
+	const struct tap *tap = taps_find(&r->taps, tap_name);
 	size_t n, i, part;
 	const float *want = golden_floats(&r->golden, t->name, &n);
+	const size_t channels = is_packed(r) ? t->shape[2] : 1;
+	float *got;
+
+	part = n / t->shape[0];
+	if (!tap || tap->n != part)
+		fail_msg("%s: %s was not tapped or has another size", r->rec->name, tap_name);
+	got = malloc(part * sizeof *got);
+	assert_non_null(got);
+	for (i = 0; i < part; i++)
+		got[i] = sign * tap->data[i % channels * (part / channels) + i / channels];
+	compare(r, t->name, got, want + entry * part, part, tolerance);
+	free(got);
+}
+
+/* "transformer_out.STEP", of the batch; or "transformer_out.STEP.pos", one pass each. */
+static void compare_velocity(struct run *r, const struct st_tensor *t, double tolerance)
+{
+	const char *step = strchr(t->name, '.') + 1, *pass = strchr(step, '.');
+	const int digits = (int)(pass ? pass - step : (long)strlen(step));
+	const char *const prefixes[] = { "", "negative." };
+	const float sign = is_packed(r) ? 1 : -1;
 	uint32_t entry, batch = (uint32_t)t->shape[0];
 
-	part = n / batch;
 	for (entry = 0; entry < batch; entry++) {
-		const struct tap *tap;
+		unsigned prefix = pass ? !strcmp(pass, ".neg") : r->n_images > 1 ? 0 : entry;
 		char name[64];
-		float *out;
 
 		if (r->n_images > 1 && entry != r->image)
 			continue;
-		snprintf(name, sizeof name, "%svelocity.%s", r->n_images > 1 ? "" : prefixes[entry],
-			 step);
-		tap = taps_find(&r->taps, name);
-		if (!tap || tap->n != part)
-			fail_msg("%s: %s was not tapped or has another size", r->rec->name, name);
-		out = malloc(part * sizeof *out);
-		assert_non_null(out);
-		for (i = 0; i < part; i++)
-			out[i] = -tap->data[i];
-		compare(r, t->name, out, want + entry * part, part, tolerance);
-		free(out);
+		snprintf(name, sizeof name, "%svelocity.%.*s", prefixes[prefix], digits, step);
+		compare_latent(r, t, name, entry, sign, tolerance);
 	}
+}
+
+/* Rows that grow from the first to the last: each within its own scale. */
+static void compare_rows(struct run *r, const struct st_tensor *t, double tolerance)
+{
+	const struct tap *tap = taps_find(&r->taps, t->name);
+	size_t n, i, cols = t->shape[1];
+	const float *want = golden_floats(&r->golden, t->name, &n);
+
+	if (!tap || tap->n != n)
+		fail_msg("%s: %s was not tapped or has another size", r->rec->name, t->name);
+	for (i = 0; i < n; i += cols)
+		compare(r, t->name, tap->data + i, want + i, cols, tolerance * rms(want + i, cols));
 }
 
 /* Recorded [3, h, w], tapped [h * w, 3]. */
@@ -154,17 +196,13 @@ static void compare_pixels(struct run *r, const struct st_tensor *t, double tole
 	free(planes);
 }
 
-static bool starts_with(const char *text, const char *prefix)
-{
-	return !strncmp(text, prefix, strlen(prefix));
-}
-
 static void compare_tensor(struct run *r, const struct st_tensor *t)
 {
 	size_t n;
 	const float *want = golden_floats(&r->golden, t->name, &n);
 	const struct tap *tap = taps_find(&r->taps, t->name);
 	const struct tolerances *a = &r->rec->tolerances;
+	const bool edits = r->request.n_images;
 	double latents = is_guided(r) ? a->guided_latents : a->latents;
 	double pixels = is_guided(r) ? a->guided_pixels : a->pixels;
 	double scale = want ? rms(want, n) : 0;
@@ -172,7 +210,7 @@ static void compare_tensor(struct run *r, const struct st_tensor *t)
 	if (!want)
 		return;                         /* ids are the tokenizer's test */
 	if (starts_with(t->name, "step0."))
-		compare_step0(r, t, 2e-5 * scale);
+		compare_step0(r, t, edits ? a->encoded : 2e-5 * scale);
 	else if (starts_with(t->name, "transformer_out."))
 		compare_velocity(r, t, latents);
 	else if (!strcmp(t->name, "vae_out"))
@@ -180,7 +218,13 @@ static void compare_tensor(struct run *r, const struct st_tensor *t)
 	else if (!strcmp(t->name, "initial_latents"))
 		compare_entry(r, t, t->name, r->image, 2e-6);
 	else if (starts_with(t->name, "latents_after.") || !strcmp(t->name, "final_latents"))
-		compare_entry(r, t, t->name, r->image, latents);
+		compare_latent(r, t, t->name, r->image, 1, latents);
+	else if (!strcmp(t->name, "final_latents_packed"))
+		compare_latent(r, t, "final_latents", r->image, 1, latents);
+	else if (strstr(t->name, ".latents_normalised"))
+		compare_entry(r, t, t->name, 0, a->encoded);
+	else if (strstr(t->name, ".embeds"))
+		compare_rows(r, t, 2e-5);
 	else if (!strcmp(t->name, "sigmas"))
 		compare(r, t->name, tap->data, want, n, 1e-6);
 	else if (tap && strstr(t->name, "hidden_states"))
@@ -257,9 +301,59 @@ static double real(const json_t *request, const char *key, double fallback)
 	return json_is_number(v) ? json_number_value(v) : fallback;
 }
 
+static void read_picture(const json_t *name, struct image *ret)
+{
+	size_t len;
+	char *file = golden_text(golden_path("cases/%s", json_string_value(name)), &len);
+	struct err err = { 0 };
+
+	if (image_read(file, len, ret, &err) < 0)
+		fail_msg("%s: %s", json_string_value(name), err.text);
+	free(file);
+}
+
+/* Pictures as the runner hands them on: references, or the one to start from, and its mask. */
+struct inputs {
+	struct image images[LIMIT_INPUT_IMAGES], mask;
+	unsigned n;
+};
+
+static void read_inputs(const json_t *request, struct inputs *ret)
+{
+	const json_t *names = json_object_get(request, "reference_images"), *name;
+	const json_t *start = json_object_get(request, "image"), *mask = json_object_get(request, "mask");
+	size_t i;
+
+	*ret = (struct inputs){ 0 };
+	json_array_foreach(names, i, name)
+		read_picture(name, &ret->images[ret->n++]);
+	if (start)
+		read_picture(start, &ret->images[ret->n++]);
+	for (i = 0; i < ret->n; i++)
+		image_flatten(&ret->images[i]);
+	if (mask) {
+		struct image pixels;
+		struct err err;
+
+		read_picture(mask, &pixels);
+		assert_int_equal(image_to_mask(&pixels, false, &ret->mask, &err), 0);
+		image_finish(&pixels);
+	}
+}
+
+static void finish_inputs(struct inputs *inputs)
+{
+	unsigned i;
+
+	for (i = 0; i < inputs->n; i++)
+		image_finish(&inputs->images[i]);
+	image_finish(&inputs->mask);
+}
+
 void recorded_check(struct pipeline *p, const struct recording *rec)
 {
 	const json_t *q = rec->request;
+	struct inputs inputs;
 	struct run r = {
 		.rec = rec, .pipeline = p, .worst_name = "",
 		.request = {
@@ -275,9 +369,17 @@ void recorded_check(struct pipeline *p, const struct recording *rec)
 		.n_images = number(q, "num_images", 1),
 	};
 
+	read_inputs(q, &inputs);
+	r.request.images = inputs.images;
+	r.request.n_images = inputs.n;
+	r.request.mask = inputs.mask.pixels ? &inputs.mask : NULL;
+	r.request.strength = real(q, "strength", -1);
+	if (inputs.n)
+		image_output_size(&inputs.images[0], &r.request.width, &r.request.height);
 	golden_map(golden_path("%s", rec->tensors), &r.golden);
 	for (r.image = 0; r.image < r.n_images; r.image++)
 		draw(&r);
 	printf("# %-32s worst %.2f of the tolerance, at %s\n", rec->name, r.worst, r.worst_name);
 	safetensors_finish(&r.golden);
+	finish_inputs(&inputs);
 }

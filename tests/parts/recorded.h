@@ -9,6 +9,7 @@
 struct tolerances {
 	double latents, guided_latents;         /* velocities and latents */
 	double pixels, guided_pixels;           /* before rounding */
+	double encoded;                         /* encoded pictures, and what takes them in */
 };
 
 /* One recorded run: its request, tensors and picture; paths below the goldens. */

@@ -1,7 +1,8 @@
 /*
  * A device and a pipeline without either, for tests of the runner's socket and thread.
  * What it does hangs on the model's name and the prompt: "no device" as EASEL_DEVICE,
- * a model whose manifest has no layers fails, prompts "fail", "slow" and "lose the device".
+ * a model whose manifest has no layers fails, prompts "fail", "slow", "lose the device" and
+ * "tell": instead of a picture what the request says of pictures.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -94,6 +95,21 @@ uint64_t pipeline_workspace_bytes(const struct pipeline *p)
 	return 200;
 }
 
+static void tell(const struct pipeline_request *r, struct buf *out)
+{
+	size_t marked = 0;
+
+	buf_printf(out, "%ux%u strength %g:", r->width, r->height, r->strength);
+	for (unsigned i = 0; i < r->n_images; i++)
+		buf_printf(out, " %ux%u/%u", r->images[i].width, r->images[i].height, r->images[i].channels);
+	if (!r->mask)
+		return;
+	for (size_t i = 0; i < (size_t)r->mask->width * r->mask->height; i++)
+		marked += r->mask->pixels[i] == 255;
+	buf_printf(out, " mask %ux%u/%u, %zu marked", r->mask->width, r->mask->height, r->mask->channels,
+		   marked);
+}
+
 int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
 		      const struct pipeline_hooks *hooks, struct buf *png, struct err *err)
 {
@@ -105,6 +121,10 @@ int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
 	}
 	if (strcmp(r->prompt, "fail") == 0)
 		return err_set(err, -EDOM, "the numbers are not finite");
+	if (strcmp(r->prompt, "tell") == 0) {
+		tell(r, png);
+		return 0;
+	}
 	for (uint32_t i = 1; slow || i <= r->steps; i++) {
 		if (hooks->cancelled(hooks->context))
 			return err_set(err, -ECANCELED, "cancelled");

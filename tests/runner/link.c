@@ -22,6 +22,7 @@
 #include "common/proto.h"
 #include "common/timefmt.h"
 #include "runner/link.h"
+#include "tests/golden.h"
 #include "tests/runner/folder.h"
 
 #define SECOND 1000000000ll
@@ -291,6 +292,209 @@ static void lost_device(void **state)
 	assert_int_equal(end(&p), 0);
 }
 
+/* ---- pictures in ---- */
+
+static void put_frame(struct peer *p, const void *data, size_t len)
+{
+	unsigned char head[FRAME_HEADER];
+
+	frame_header(FRAME_BINARY, (uint32_t)len, head);
+	assert_int_equal(send(p->fd, head, sizeof head, MSG_NOSIGNAL), sizeof head);
+	assert_int_equal(send(p->fd, data, len, MSG_NOSIGNAL), len);
+}
+
+/* name: in tests/data/images */
+static void put_file(struct peer *p, const char *name)
+{
+	size_t len;
+	char *data = golden_text(golden_path("../images/%s", name), &len);
+
+	put_frame(p, data, len);
+	free(data);
+}
+
+static void put_edit(struct peer *p, uint64_t job, char *prompt, uint32_t images, char *mask)
+{
+	put(p, (struct msg){ .type = MSG_GENERATE, .generate = {
+		.job = job, .prompt = prompt, .width = 0, .height = 0, .steps = 3, .seed = 5,
+		.cfg_truncation = 1, .images = images, .mask = mask, .strength = 0.5 } });
+}
+
+/* What the pipeline was asked for, and the size that the image message tells. */
+static void expect_told(struct peer *p, uint32_t width, uint32_t height, const char *want)
+{
+	struct msg m = get_end(p);
+	struct frame f;
+
+	if (m.type == MSG_FAILED)
+		fail_msg("%s", m.failed.text);
+	assert_int_equal(m.type, MSG_IMAGE);
+	assert_int_equal(m.image.width, width);
+	assert_int_equal(m.image.height, height);
+	msg_clear(&m);
+	assert_true(next(p, &f));
+	if (f.len != strlen(want) || memcmp(f.data, want, f.len) != 0)
+		fail_msg("'%.*s', not '%s'", (int)f.len, f.data, want);
+}
+
+static void pictures_in(void **state)
+{
+	struct peer p;
+
+	(void)state;
+	start(&p, NULL);
+	load(&p);
+	put_edit(&p, 1, TEXT("tell"), 1, NULL);
+	put_file(&p, "png-rgb.png");
+	expect_told(&p, 64, 64, "64x64 strength 0.5: 37x29/3");
+	/* Alpha is gone, EXIF's orientation applied, one file a format. */
+	put_edit(&p, 2, TEXT("tell"), 3, NULL);
+	put_file(&p, "webp-lossless-alpha.webp");
+	put_file(&p, "jpeg-exif-6.jpg");
+	put_file(&p, "png-rgba.png");
+	expect_told(&p, 64, 64, "64x64 strength 0.5: 37x29/3 16x24/3 37x29/3");
+	/* The size follows the first picture. */
+	put_edit(&p, 3, TEXT("tell"), 1, NULL);
+	put_file(&p, "../goldens/preprocess/in_1400x1000.png");
+	expect_told(&p, 1024, 736, "1024x736 strength 0.5: 1400x1000/3");
+	draw(&p, 4);
+	assert_int_equal(end(&p), 0);
+}
+
+static void masks_in(void **state)
+{
+	struct peer p;
+
+	(void)state;
+	start(&p, NULL);
+	load(&p);
+	put_edit(&p, 1, TEXT("tell"), 1, TEXT("alpha"));
+	put_file(&p, "png-rgb.png");
+	put_file(&p, "png-rgba.png");
+	expect_told(&p, 64, 64, "64x64 strength 0.5: 37x29/3 mask 37x29/1, 300 marked");
+	put_edit(&p, 2, TEXT("tell"), 1, TEXT("white"));
+	put_file(&p, "png-rgb.png");
+	put_file(&p, "png-grey-1.png");
+	expect_told(&p, 64, 64, "64x64 strength 0.5: 37x29/3 mask 37x29/1, 570 marked");
+	/* Of another size than the first picture: becomes as large. */
+	put_edit(&p, 3, TEXT("tell"), 2, TEXT("white"));
+	put_file(&p, "jpeg-exif-1.jpg");
+	put_file(&p, "png-rgb.png");
+	put_file(&p, "png-grey-1.png");
+	expect_told(&p, 64, 64, "64x64 strength 0.5: 24x16/3 37x29/3 mask 24x16/1, 208 marked");
+	assert_int_equal(end(&p), 0);
+}
+
+static void expect_invalid(struct peer *p, const char *text)
+{
+	struct msg m = get_end(p);
+
+	assert_int_equal(m.type, MSG_FAILED);
+	assert_string_equal(m.failed.code, "invalid");
+	assert_string_equal(m.failed.text, text);
+	msg_clear(&m);
+}
+
+/* The request fails, all its frames are taken, and the next one is drawn. */
+static void bad_pictures(void **state)
+{
+	struct peer p;
+
+	(void)state;
+	start(&p, NULL);
+	load(&p);
+	put_edit(&p, 1, TEXT("tell"), 3, NULL);
+	put_file(&p, "png-rgb.png");
+	put_file(&p, "gif.gif");
+	put_file(&p, "png-rgb.png");
+	expect_invalid(&p, "invalid image 1: not a PNG, JPEG or WebP file");
+	put_edit(&p, 2, TEXT("tell"), 1, TEXT("alpha"));
+	put_frame(&p, "", 0);
+	put_file(&p, "png-rgb.png");
+	expect_invalid(&p, "invalid image 0: not a PNG, JPEG or WebP file");
+	put_edit(&p, 3, TEXT("tell"), 1, TEXT("alpha"));
+	put_file(&p, "png-rgb.png");
+	put_file(&p, "cut-off.jpg");
+	expect_invalid(&p, "invalid mask: JPEG: the file is cut off");
+	draw(&p, 4);
+	assert_int_equal(end(&p), 0);
+}
+
+static void cancelled_with_pictures(void **state)
+{
+	struct peer p;
+
+	(void)state;
+	start(&p, NULL);
+	load(&p);
+	put_edit(&p, 1, TEXT("slow"), 2, TEXT("alpha"));
+	for (int i = 0; i < 3; i++)
+		put_file(&p, "png-rgba.png");
+	put(&p, (struct msg){ .type = MSG_CANCEL, .cancel.job = 1 });
+	expect_failed(&p, 1, "cancelled");
+	draw(&p, 2);
+	assert_int_equal(end(&p), 0);
+}
+
+/* The socket closes while n of three files are here. */
+static void check_gone(int n)
+{
+	struct peer p;
+
+	start(&p, NULL);
+	load(&p);
+	put_edit(&p, 1, TEXT("slow"), 2, TEXT("alpha"));
+	while (n--)
+		put_file(&p, "png-rgba.png");
+	assert_int_equal(end(&p), 0);
+}
+
+static void gone_with_pictures(void **state)
+{
+	(void)state;
+	for (int n = 0; n <= 3; n++)
+		check_gone(n);
+}
+
+static void expect_refused(struct peer *p)
+{
+	while (next(p, &(struct frame){ 0 }))
+		;
+	assert_int_equal(end(p), 1);
+}
+
+static void start_edit(struct peer *p, uint32_t images, char *mask)
+{
+	start(p, NULL);
+	load(p);
+	put_edit(p, 1, TEXT("slow"), images, mask);
+}
+
+static void frames_misplaced(void **state)
+{
+	struct peer p;
+
+	(void)state;
+	/* Between the message and its last file comes nothing else, not even a cancel. */
+	start_edit(&p, 2, NULL);
+	put_file(&p, "png-rgb.png");
+	put(&p, (struct msg){ .type = MSG_CANCEL, .cancel.job = 1 });
+	expect_refused(&p);
+	start_edit(&p, 1, TEXT("white"));
+	put_file(&p, "png-rgb.png");
+	put_generate(&p, 2, TEXT("a cat"));
+	expect_refused(&p);
+	/* One too many; without a message; in front of it. */
+	start_edit(&p, 1, TEXT("white"));
+	for (int i = 0; i < 3; i++)
+		put_file(&p, "png-rgb.png");
+	expect_refused(&p);
+	start(&p, NULL);
+	load(&p);
+	put_file(&p, "png-rgb.png");
+	expect_refused(&p);
+}
+
 static void failed_load(void **state)
 {
 	struct peer p;
@@ -366,9 +570,7 @@ static void busy_refuses_more(void **state)
 	load(&p);
 	put_generate(&p, 1, TEXT("slow"));
 	put_generate(&p, 2, TEXT("a cat"));
-	while (next(&p, &(struct frame){ 0 }))
-		;
-	assert_int_equal(end(&p), 1);
+	expect_refused(&p);
 }
 
 int main(void)
@@ -378,6 +580,12 @@ int main(void)
 		cmocka_unit_test(cancelled),
 		cmocka_unit_test(gateway_gone),
 		cmocka_unit_test(lost_device),
+		cmocka_unit_test(pictures_in),
+		cmocka_unit_test(masks_in),
+		cmocka_unit_test(bad_pictures),
+		cmocka_unit_test(cancelled_with_pictures),
+		cmocka_unit_test(gone_with_pictures),
+		cmocka_unit_test(frames_misplaced),
 		cmocka_unit_test(failed_load),
 		cmocka_unit_test(no_device),
 		cmocka_unit_test(misbehaviour),

@@ -15,6 +15,7 @@
 #include "common/buf.h"
 #include "common/fields.h"
 #include "runner/tokenizer/bpe.h"
+#include "runner/transformer/transformer.h"
 #include "tests/golden.h"
 
 enum { MAX_IDS = 4096 };
@@ -70,6 +71,8 @@ static void check_line(const struct bpe *b, const json_t *line)
 {
 	const json_t *text = json_object_get(line, "text");
 	const json_t *prompt = json_object_get(line, "prompt");
+	const struct transformer_class *family =
+		json_is_true(json_object_get(line, "thinking")) ? &zimage : &flux2;
 	char *chat;
 
 	if (text) {
@@ -77,10 +80,9 @@ static void check_line(const struct bpe *b, const json_t *line)
 			  json_object_get(line, "ids"));
 		return;
 	}
-	if (!json_is_true(json_object_get(line, "thinking")))
-		return;                         /* another family's template */
-	assert_true(asprintf(&chat, "<|im_start|>user\n%s<|im_end|>\n<|im_start|>assistant\n",
-			     json_string_value(prompt)) > 0);
+	/* The families' templates differ in their end. */
+	assert_true(asprintf(&chat, "%s%s%s", family->prompt_prefix, json_string_value(prompt),
+			     family->prompt_suffix) > 0);
 	check_ids(b, chat, strlen(chat), json_object_get(line, "ids"));
 	free(chat);
 }
@@ -103,11 +105,11 @@ static void check_file(const struct bpe *b, const char *path)
 
 static void test_recorded_ids(void **unused)
 {
-	static const char *const models[] = { "zimage-a", "zimage-b" };
+	static const char *const models[] = { "klein-a", "zimage-a", "zimage-b" };
 	size_t i;
 
 	(void)unused;
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < sizeof models / sizeof models[0]; i++) {
 		struct bpe *json = open_json(models[i]), *files = open_files(models[i]);
 
 		check_file(json, golden_path("tokenizer/%s.jsonl", models[i]));

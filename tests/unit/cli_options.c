@@ -16,6 +16,7 @@ struct values {
 	int64_t steps;
 	double guidance;
 	const char *file, *think;
+	struct flag_list images;
 	bool verbose, quiet;
 };
 
@@ -24,6 +25,7 @@ static const struct flag flags[] = {
 	{ "guidance", 0, FLAG_FLOAT, offsetof(struct values, guidance) },
 	{ "file", 'f', FLAG_TEXT, offsetof(struct values, file) },
 	{ "think", 0, FLAG_OPTIONAL, offsetof(struct values, think) },
+	{ "image", 'i', FLAG_LIST, offsetof(struct values, images) },
 	{ "verbose", 'v', FLAG_BOOL, offsetof(struct values, verbose) },
 	{ "quiet", 'q', FLAG_BOOL, offsetof(struct values, quiet) },
 	{ 0 }
@@ -36,7 +38,7 @@ static struct err error;
 
 static int parse(const char *const *words)
 {
-	char *argv[16];
+	char *argv[FLAG_LIST_MAX + 2];
 	int argc = 0;
 
 	values = (struct values){ 0 };
@@ -82,6 +84,30 @@ static void test_help_wins_from_where_it_stands(void **state)
 	assert_true(PARSE("--bogus", "--help") < 0);
 }
 
+static void test_lists(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE("--image", "a", "x", "--image=b", "-ic"), 0);
+	assert_int_equal(n_args, 1);
+	assert_int_equal(values.images.n, 3);
+	assert_string_equal(values.images.items[0], "a");
+	assert_string_equal(values.images.items[2], "c");
+}
+
+static void test_lists_are_bounded(void **state)
+{
+	static const char *words[FLAG_LIST_MAX + 2];
+
+	(void)state;
+	for (size_t i = 0; i <= FLAG_LIST_MAX; i++)
+		words[i] = "--image=a";
+	assert_true(parse(words) < 0);
+	assert_string_equal(error.text, "invalid argument \"a\" for \"-i, --image\" flag: given too often");
+	words[FLAG_LIST_MAX] = NULL;
+	assert_int_equal(parse(words), 0);
+	assert_int_equal(values.images.n, FLAG_LIST_MAX);
+}
+
 static void refused(int result, const char *sentence)
 {
 	assert_true(result < 0);
@@ -124,6 +150,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_help_wins_from_where_it_stands),
+		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_lists_are_bounded),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_counts),
 	};

@@ -1,0 +1,236 @@
+/*
+ * One picture: the request made of flags, prompt and files, the drawing with its
+ * progress, the file. What one prompt on the command line and a session share.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/picture.h"
+#include "cli/progress.h"
+#include "cli/save.h"
+#include "cli/terminal.h"
+#include "common/base64.h"
+#include "common/fields.h"
+#include "common/timefmt.h"
+
+/* ---- the request ---- */
+
+static int check_mask_mode(const struct picture_flags *f, struct err *err)
+{
+	if (!f->mask_mode)
+		return 0;
+	if (strcmp(f->mask_mode, "alpha") && strcmp(f->mask_mode, "white"))
+		return err_set(err, -EINVAL, "invalid argument \"%s\" for \"--mask-mode\" flag: "
+			       "must be alpha or white", f->mask_mode);
+	if (!f->mask)
+		return err_set(err, -EINVAL, "--mask-mode says how to read a mask: give --mask too");
+	return 0;
+}
+
+int picture_attach(const struct picture_flags *f, struct attachments *ret, struct err *err)
+{
+	int r = check_mask_mode(f, err);
+
+	*ret = (struct attachments){ 0 };
+	for (size_t i = 0; i < f->images.n && r == 0; i++)
+		r = attachments_add(ret, f->images.items[i], err);
+	if (r == 0 && f->mask)
+		r = attachments_set_mask(ret, f->mask, err);
+	return r;
+}
+
+/* A Go duration, for ever as -1. */
+static int put_keep_alive(json_t *body, const char *text, struct err *err)
+{
+	char duration[TIME_TEXT_SIZE];
+	int64_t ns;
+	int r;
+
+	if (!text)
+		return 0;
+	r = duration_parse(text, &ns, err);
+	if (r < 0)
+		return r;
+	duration_format(ns, duration);
+	json_object_set_new(body, "keep_alive", ns < 0 ? json_integer(-1) : json_string(duration));
+	return 0;
+}
+
+static void put_positive(json_t *body, const char *name, int64_t value)
+{
+	if (value > 0)
+		json_object_set_new(body, name, json_integer(value));
+}
+
+static void put_number(json_t *body, const char *name, double value)
+{
+	if (!isnan(value))
+		json_object_set_new(body, name, json_real(value));
+}
+
+static void put_flags(json_t *body, const struct picture_flags *f)
+{
+	put_positive(body, "width", f->width);
+	put_positive(body, "height", f->height);
+	put_positive(body, "steps", f->steps);
+	if (f->seed > 0)
+		json_object_set_new(body, "options",
+				    json_pack("{s:I}", "seed", (json_int_t)f->seed));
+	if (f->negative && *f->negative)
+		json_object_set_new(body, "negative", text_json(f->negative));
+	put_number(body, "guidance", f->guidance);
+}
+
+static void put_attachments(json_t *body, const struct picture_flags *f,
+			    const struct attachments *a)
+{
+	if (json_array_size(a->images))
+		json_object_set(body, "images", a->images);
+	if (a->mask)
+		json_object_set(body, "mask", a->mask);
+	if (f->mask_mode)
+		json_object_set_new(body, "mask_mode", json_string(f->mask_mode));
+	put_number(body, "strength", f->strength);
+}
+
+/* a NULL: a load, which no flag of a picture concerns. */
+static int make_request(const struct picture_flags *f, const char *model, const char *prompt,
+			const struct attachments *a, json_t **ret, struct err *err)
+{
+	json_t *body = json_object();
+	int r;
+
+	if (!body)
+		return err_errno(err, ENOMEM, "writing the request");
+	json_object_set_new(body, "model", text_json(model));
+	json_object_set_new(body, "prompt", text_json(prompt));
+	if (a) {
+		put_flags(body, f);
+		put_attachments(body, f, a);
+	}
+	r = put_keep_alive(body, f->keepalive, err);
+	if (r < 0)
+		json_decref(body);
+	else
+		*ret = body;
+	return r;
+}
+
+/* ---- the drawing ---- */
+
+struct drawing {
+	struct progress progress;
+	json_t *image;                  /* base64 of the PNG */
+	int64_t total_ns, load_ns;
+};
+
+static int on_line(void *ctx, const json_t *line, struct err *err)
+{
+	struct drawing *d = ctx;
+	json_int_t total = json_integer_value(json_object_get(line, "total"));
+	json_int_t completed = json_integer_value(json_object_get(line, "completed"));
+	json_t *image = json_object_get(line, "image");
+
+	(void)err;
+	if (total > 0 && completed >= 0)
+		progress_steps(&d->progress, (uint64_t)completed, (uint64_t)total);
+	if (json_is_string(image)) {
+		json_decref(d->image);
+		d->image = json_incref(image);
+		d->total_ns = json_integer_value(json_object_get(line, "total_duration"));
+		d->load_ns = json_integer_value(json_object_get(line, "load_duration"));
+	}
+	return 0;
+}
+
+static int generate(struct client *c, const json_t *body, struct drawing *d, struct err *err)
+{
+	int r;
+
+	progress_open(&d->progress, false);
+	r = client_watch(c, &d->progress, err);
+	if (r == 0) {
+		progress_spin(&d->progress, "");
+		r = client_stream(c, "/api/generate", body, on_line, d, err);
+	}
+	c->progress = NULL;
+	progress_close(&d->progress, false);
+	return r;
+}
+
+int picture_load(struct client *c, const struct picture_flags *f, const char *model,
+		 struct err *err)
+{
+	struct drawing d = { 0 };
+	json_t *body = NULL;
+	int r = make_request(f, model, "", NULL, &body, err);
+
+	if (r == 0)
+		r = generate(c, body, &d, err);
+	json_decref(d.image);
+	json_decref(body);
+	return r;
+}
+
+/* ---- the file ---- */
+
+static int save(const struct picture_flags *f, const char *prompt, const json_t *image,
+		enum picture_stage *ret_stage, struct err *err)
+{
+	unsigned char *png;
+	char *path;
+	size_t len;
+	int r;
+
+	*ret_stage = PICTURE_DECODE;
+	r = base64_decode(json_string_value(image), json_string_length(image), &png, &len, err);
+	if (r < 0)
+		return r;
+	*ret_stage = PICTURE_SAVE;
+	r = save_picture(f->output, prompt, png, len, &path, err);
+	if (r == 0 && path) {
+		terminal_show_png(png, len);
+		printf("Image saved to: %s\n", path);
+		free(path);
+	}
+	free(png);
+	return r;
+}
+
+static void print_duration(const char *label, int64_t ns)
+{
+	const int64_t unit = ns >= 1000000000 ? 100000000 : 1000000;
+	char text[TIME_TEXT_SIZE];
+
+	if (ns <= 0)
+		return;
+	duration_format((ns + unit / 2) / unit * unit, text);
+	fprintf(stderr, "%-21s %s\n", label, text);
+}
+
+int picture_make(struct client *c, const struct picture_flags *f, const char *model,
+		 const char *prompt, const struct attachments *a, enum picture_stage *ret_stage,
+		 struct err *err)
+{
+	struct drawing d = { 0 };
+	json_t *body = NULL;
+	int r = make_request(f, model, prompt, a, &body, err);
+
+	*ret_stage = PICTURE_DRAW;
+	if (r == 0)
+		r = generate(c, body, &d, err);
+	json_decref(body);
+	if (r == 0 && !d.image)
+		r = err_set(err, -EBADMSG, "image generation completed but no image was returned");
+	if (r == 0)
+		r = save(f, prompt, d.image, ret_stage, err);
+	if (r == 0 && f->verbose) {
+		print_duration("total duration:", d.total_ns);
+		print_duration("load duration:", d.load_ns);
+	}
+	json_decref(d.image);
+	return r;
+}

@@ -1,0 +1,10 @@
+/*
+ * Fuzz: a WebP file, read, turned, flattened, taken as a mask and resized.
+ */
+#include "tests/fuzz/picture.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	fuzz_picture(image_read_webp, data, len);
+	return 0;
+}

@@ -1,0 +1,105 @@
+/*
+ * inputs.c on its own: when it asks whether to stop, what it holds afterwards, and its
+ * bounds. The socket's side of it is in tests/runner/link.c.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "runner/inputs.h"
+#include "tests/golden.h"
+
+static void add(struct inputs *in, const char *name)
+{
+	size_t len;
+	char *data = golden_text(golden_path("../images/%s", name), &len);
+
+	assert_int_equal(inputs_add(in, data, len, NULL), 0);
+	free(data);
+}
+
+/* context: calls left until it says yes; never reaches 0 from below. */
+static bool countdown(void *context)
+{
+	int *left = context;
+
+	return (*left)-- == 0;
+}
+
+static void cancelled_between(void **state)
+{
+	struct msg_generate g = { .images = 2, .mask = (char[]){ "alpha" } };
+
+	(void)state;
+	assert_int_equal(inputs_announced(&g), 3);
+	for (int left = 0; left <= 3; left++) {
+		struct inputs in = { 0 };
+		int calls = left;
+		struct err err;
+
+		for (int i = 0; i < 3; i++)
+			add(&in, "png-rgba.png");
+		/* Asked once before each of the three. */
+		assert_int_equal(inputs_read(&in, &g, countdown, &calls, &err),
+				 left < 3 ? -ECANCELED : 0);
+		assert_int_equal(in.n_images, left < 2 ? left : 2);
+		assert_int_equal(in.mask.pixels != NULL, left == 3);
+		for (int i = 0; i < 3; i++)
+			assert_int_equal(in.files[i].data != NULL, i >= left);
+		inputs_finish(&in);
+		assert_int_equal(in.n_files, 0);
+	}
+}
+
+static void sizes(void **state)
+{
+	static const struct { uint32_t asked[2], want[2]; } rows[] = {
+		{ { 0, 0 }, { 64, 64 } },
+		{ { 512, 0 }, { 512, 400 } },
+		{ { 0, 512 }, { 656, 512 } },
+		{ { 128, 128 }, { 128, 128 } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct msg_generate g = {
+			.images = 1, .width = rows[i].asked[0], .height = rows[i].asked[1],
+		};
+		struct inputs in = { 0 };
+		int never = -1;
+
+		add(&in, "png-rgb.png");        /* 37x29 */
+		assert_int_equal(inputs_read(&in, &g, countdown, &never, NULL), 0);
+		assert_int_equal(g.width, rows[i].want[0]);
+		assert_int_equal(g.height, rows[i].want[1]);
+		inputs_finish(&in);
+	}
+}
+
+static void too_many_bytes(void **state)
+{
+	/* As if the first file were as large as all may be. */
+	struct inputs in = { .files[0] = { malloc(1), LIMIT_INPUT_BYTES }, .n_files = 1 };
+	struct err err;
+
+	(void)state;
+	assert_int_equal(inputs_add(&in, "", 0, &err), 0);
+	assert_int_equal(inputs_add(&in, "x", 1, &err), -EMSGSIZE);
+	assert_non_null(strstr(err.text, "268435456 bytes"));
+	inputs_finish(&in);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(cancelled_between),
+		cmocka_unit_test(sizes),
+		cmocka_unit_test(too_many_bytes),
+	};
+
+	return cmocka_run_group_tests_name("inputs", tests, NULL, NULL);
+}
