@@ -2,7 +2,6 @@
  * easel show: what the server knows about a model, as blocks of aligned rows, or one
  * of its texts.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include "cli/client.h"
 #include "cli/listing.h"
 #include "cli/table.h"
+#include "cli/text.h"
 #include "common/fields.h"
 #include "common/timefmt.h"
 
@@ -256,19 +256,6 @@ static void print_tensors(const json_t *answer)
 	table_finish(&t);
 }
 
-/* Without blanks around it, in place. */
-static char *trimmed(char *line)
-{
-	size_t len;
-
-	while (isspace((unsigned char)*line))
-		line++;
-	len = strlen(line);
-	while (len && isspace((unsigned char)line[len - 1]))
-		line[--len] = '\0';
-	return line;
-}
-
 /* Where to break a line of more than WRAP_COLUMNS: at a blank, else never inside UTF-8. */
 static size_t wrap_at(const char *line)
 {
@@ -309,7 +296,7 @@ static void print_text(const char *title, const char *text)
 	int n = 0;
 
 	while (rest && n <= TEXT_LINES && (line = strsep(&rest, "\n"))) {
-		line = trimmed(line);
+		line = text_trim(line);
 		if (!*line)
 			continue;
 		if (n++ < TEXT_LINES)

@@ -3,7 +3,6 @@
  * last until the session ends. Ctrl-C cancels a picture, not the session. Owns the
  * settings and the console.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include "cli/image_path.h"
 #include "cli/interrupt.h"
 #include "cli/save.h"
+#include "cli/text.h"
 #include "cli/session.h"
 
 #define DEFAULT_SIDE 1024
@@ -256,21 +256,9 @@ static int handle_line(struct session *s, char *line, struct err *err)
 	return SESSION_MORE;
 }
 
-static char *trim(char *line)
-{
-	size_t len;
-
-	while (isspace((unsigned char)*line))
-		line++;
-	len = strlen(line);
-	while (len && isspace((unsigned char)line[len - 1]))
-		line[--len] = '\0';
-	return line;
-}
-
 static int take_line(struct session *s, char *line, struct err *err)
 {
-	line = trim(line);
+	line = text_trim(line);
 	if (!*line)
 		return SESSION_MORE;
 	/* A history that cannot be kept is told once and no reason to stop. */

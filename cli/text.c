@@ -1,6 +1,7 @@
 /*
  * Text from outside: descriptors read to their end, and the server's times.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,4 +52,16 @@ int64_t text_time(const char *text)
 	if (year > 2200)
 		return INT64_MAX;
 	return time_parse(text, &ns, NULL) < 0 ? 0 : ns;
+}
+
+char *text_trim(char *line)
+{
+	size_t len;
+
+	while (isspace((unsigned char)*line))
+		line++;
+	len = strlen(line);
+	while (len && isspace((unsigned char)line[len - 1]))
+		line[--len] = '\0';
+	return line;
 }

@@ -18,4 +18,7 @@ int text_read(int fd, const char *what, size_t max, char **ret, size_t *ret_len,
  */
 int64_t text_time(const char *text);
 
+/* A line without blanks around it: cut in place. */
+char *text_trim(char *line);
+
 #endif
