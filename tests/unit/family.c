@@ -155,6 +155,7 @@ static void test_bad_configs(void **unused)
 		{ 3, "norm_num_groups", "7", "norm_num_groups" },
 		{ 3, "norm_num_groups", "0", "norm_num_groups" },
 		{ 3, "block_out_channels", "[16, 16, 32]", "block_out_channels" },
+		{ 3, "down_block_types", "[\"AttnDownEncoderBlock2D\"]", "down_block_types" },
 		{ 3, "act_fn", "\"relu\"", "act_fn" },
 		{ 3, "scaling_factor", "0", "scaling_factor" },
 		{ 4, "shift", "-3", "shift" },
