@@ -51,7 +51,8 @@ class Clients(EaselTest):
         self.assertEqual(self.edit(image=("a.png", write_png(96, 64)), mask=mask), (96, 64))
         self.assertEqual(self.edit(image=[write_png(96, 64)], extra_body={"steps": 2, "size": "64x128"}), (64, 128))
         result = self.openai.images.edit(model="demo", prompt="x", image=write_png(64, 64), n=2,
-                                         extra_body={"steps": 2, "seed": 1, "mask_mode": "white"}, mask=mask)
+                                         extra_body={"steps": 2, "seed": 1, "mask_mode": "white"},
+                                         mask=write_png(64, 64, (255, 255, 255)))
         self.assertEqual(len(result.data), 2)
 
     def test_openai_edit_errors(self):

@@ -131,11 +131,12 @@ def read_png(data):
 
 
 def write_png(width, height, colour=(200, 40, 40), alpha=None):
-    """A PNG of one colour, with an alpha channel when one is given."""
+    """A PNG of one colour, with an alpha channel when one is given: a value, or one a column."""
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    pixel = bytes(colour) + (b"" if alpha is None else bytes([alpha]))
-    rows = (b"\0" + pixel * width) * height
+    alphas = alpha if isinstance(alpha, list) else [alpha] * width
+    row = b"".join(bytes(colour) + (b"" if a is None else bytes([a])) for a in alphas)
+    rows = (b"\0" + row) * height
     head = struct.pack(">IIBBBBB", width, height, 8, 2 if alpha is None else 6, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 

@@ -10,7 +10,15 @@ import unittest
 from harness import PATIENCE, EaselTest, psnr, read_png, write_png
 
 RED = write_png(96, 64)
-EVERYTHING, NOTHING = write_png(96, 64, alpha=0), write_png(96, 64, alpha=255)
+RIGHT_HALF, NOTHING = write_png(96, 64, alpha=[255] * 48 + [0] * 48), write_png(96, 64, alpha=255)
+
+
+def mean_change(png, first, behind):
+    """Of the columns first to behind, against RED."""
+    width, height, pixels = read_png(png)
+    red = read_png(RED)[2]
+    spots = [(row * width + column) * 3 + c for row in range(height) for column in range(first, behind) for c in range(3)]
+    return sum(abs(pixels[i] - red[i]) for i in spots) / len(spots)
 
 
 class Inputs(EaselTest):
@@ -37,8 +45,14 @@ class Inputs(EaselTest):
         self.assertEqual(self.draw(image=RED), self.draw(image=RED, strength=0.6))
 
     def test_masks(self):
-        kept = self.draw(image=RED, mask=NOTHING, strength=1)
-        self.assertGreater(psnr(kept, RED), psnr(self.draw(image=RED, mask=EVERYTHING, strength=1), RED))
+        """What is kept stays."""
+        drawn = self.draw(image=RED, mask=RIGHT_HALF, strength=1)
+        self.assertLess(3 * mean_change(drawn, 0, 40), mean_change(drawn, 56, 96))
+        for mask, mode in ((NOTHING, "alpha"), (write_png(96, 64, (0, 0, 0)), "white")):
+            answer = self.server.post("/api/generate", {
+                "model": "demo", "prompt": "x", "image": base64.b64encode(RED).decode(), "mask_mode": mode,
+                "mask": base64.b64encode(mask).decode()})
+            self.assertEqual((answer.status, answer.error), (400, "the mask marks nothing to draw anew"))
 
     def test_progress_never_passes_its_total(self):
         answer = self.server.post("/api/generate", {
@@ -63,7 +77,7 @@ class Inputs(EaselTest):
         self.assertEqual(len(self.server.runners()), 1)
 
     def curl(self, *args):
-        for name, data in (("red.png", RED), ("mask.png", NOTHING)):
+        for name, data in (("red.png", RED), ("mask.png", RIGHT_HALF)):
             with open(os.path.join(self.server.folder, name), "wb") as file:
                 file.write(data)
         result = subprocess.run(
