@@ -52,16 +52,6 @@ static int unsupported(const char *name, struct err *err)
 		       list);
 }
 
-unsigned family_references(const char *class_name)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof families / sizeof families[0]; i++)
-		if (!strcmp(families[i].class_name, class_name))
-			return families[i].transformer->max_references;
-	return 0;
-}
-
 static int family_find(const json_t *model_index, const struct family **ret, struct err *err)
 {
 	const char *name = family_class_name(model_index);
@@ -175,7 +165,13 @@ void family_bind(const struct family_parts *p, struct weights *w)
 	p->family->vae->bind(p->vae, w);
 }
 
-int family_check(const struct family_configs *c, struct weights *w, struct err *err)
+static bool family_edits(const struct family_parts *p)
+{
+	return p->family->transformer->max_references && p->family->vae->can_encode(p->vae);
+}
+
+int family_check(const struct family_configs *c, struct weights *w, bool *ret_edits,
+		 struct err *err)
 {
 	struct family_parts p;
 	int r;
@@ -185,6 +181,7 @@ int family_check(const struct family_configs *c, struct weights *w, struct err *
 		return r;
 	family_bind(&p, w);
 	r = weights_check(w, err);
+	*ret_edits = family_edits(&p);
 	family_free(&p);
 	return r;
 }

@@ -32,8 +32,6 @@ struct family_parts {
 
 /* Pipeline class names, ending with NULL. */
 const char *const *family_supported(void);
-/* How many pictures a class can refer to when it draws; 0 also for an unknown one. */
-unsigned family_references(const char *class_name);
 /* "architecture" or else "_class_name"; NULL when neither is a string. */
 const char *family_class_name(const json_t *model_index);
 
@@ -49,7 +47,9 @@ void family_bind(const struct family_parts *p, struct weights *w);
 /*
  * Whether these configs and tensors make a model that can be drawn with: create, bind
  * and weights_check() without a device. 0 or -EINVAL with everything that is wrong.
+ * *ret_edits: whether it can refer to pictures.
  */
-int family_check(const struct family_configs *c, struct weights *w, struct err *err);
+int family_check(const struct family_configs *c, struct weights *w, bool *ret_edits,
+		 struct err *err);
 
 #endif

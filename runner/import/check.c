@@ -81,7 +81,7 @@ static int check_count(const struct plan *p, struct err *err)
 	return 0;
 }
 
-int check_model(const struct plan *p, struct err *err)
+int check_model(struct plan *p, struct err *err)
 {
 	const struct family_configs configs = {
 		.model_index = p->model_index,
@@ -99,7 +99,7 @@ int check_model(const struct plan *p, struct err *err)
 	if (r == 0)
 		r = offer_all(p, w, err);
 	if (r == 0)
-		r = family_check(&configs, w, err);
+		r = family_check(&configs, w, &p->edits, err);
 	weights_close(NULL, &w);
 	return r;
 }

@@ -10,7 +10,7 @@
  * weights, and every name and shape as the model's code wants them. -EINVAL names all
  * that is wrong.
  */
-int check_model(const struct plan *p, struct err *err);
+int check_model(struct plan *p, struct err *err);
 /* -ENOSPC with needed and free bytes. */
 int check_space(const struct plan *p, const struct store *s, struct err *err);
 

@@ -52,13 +52,13 @@ static char *print(json_t *values, const char *end, size_t *ret_len)
 	return out.len ? buf_take(&out, ret_len) : NULL;
 }
 
-char *config_of_folder(const char *class_name, const char *requires, size_t *ret_len)
+char *config_of_folder(bool edits, const char *requires, size_t *ret_len)
 {
 	json_t *values = json_pack("{ss ss sn ss ss ss s[ss*] ss ss s{ss sn}}",
 				   "model_format", "safetensors", "model_family", "",
 				   "model_families", "model_type", "", "file_type", "",
 				   "requires", requires && *requires ? requires : REQUIRES,
-				   "capabilities", "image", family_references(class_name) ? "vision" : NULL,
+				   "capabilities", "image", edits ? "vision" : NULL,
 				   "architecture", "", "os", "", "rootfs", "type", "", "diff_ids");
 
 	return values ? print(values, "", ret_len) : NULL;

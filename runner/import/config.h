@@ -10,7 +10,7 @@
 /* The two descriptions that the importer writes itself; text is the caller's to free. */
 
 /* Config blob of a model made from a folder. NULL without memory. */
-char *config_of_folder(const char *class_name, const char *requires, size_t *ret_len);
+char *config_of_folder(bool edits, const char *requires, size_t *ret_len);
 /* Config blob of a model made from another: that one's, with its own layer list. */
 char *config_of_model(const json_t *base, const char *requires, const struct manifest *m,
 		      size_t *ret_len);

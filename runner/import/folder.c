@@ -79,7 +79,7 @@ static int write_tag(struct output *o, const struct plan *p, const struct msg_im
 
 	if (output_cancelled(o))
 		return err_set(err, -ECANCELED, "the import was cancelled");
-	config = config_of_folder(family_class_name(p->model_index), request->requires, &len);
+	config = config_of_folder(p->edits, request->requires, &len);
 	if (!config)
 		return err_set(err, -ENOMEM, "out of memory");
 	output_status(o, "writing manifest for %s", options->short_name);

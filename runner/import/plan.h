@@ -39,6 +39,7 @@ struct plan {
 	size_t n_texts;
 	struct plan_text *licenses;     /* LICENSE* of the root */
 	size_t n_licenses;
+	bool edits;                     /* the model can refer to pictures: check_model() */
 };
 
 /* -EINVAL names the file, tensor or member that is wrong. */
