@@ -9,6 +9,7 @@
 #include "gateway/access.h"
 #include "gateway/http.h"
 #include "gateway/runners.h"
+#include "gateway/upload.h"
 
 /* The one context, handed down to whoever needs a part of it. */
 struct gateway {
@@ -19,6 +20,7 @@ struct gateway {
 	struct runners *runners;
 	struct pool *pool;              /* loaded models */
 	struct imports *imports;        /* models being created */
+	struct uploads uploads;         /* pictures of requests in line */
 	int64_t load_timeout_ns;        /* of silence; INT64_MAX: none */
 	bool no_cloud_is_set;           /* OLLAMA_NO_CLOUD */
 };

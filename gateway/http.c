@@ -577,14 +577,14 @@ const char *http_header(const struct http_request *q, const char *name)
 	return NULL;
 }
 
-struct upload *http_take_body(struct http_request *q)
+struct upload *http_take_body(struct http_request *q, struct uploads *all)
 {
 	size_t len;
 	char *data = buf_take(&conn_of(q)->body, &len);
 
 	q->body = "";
 	q->body_len = 0;
-	return data ? upload_create(data, len) : NULL;
+	return data ? upload_create(all, data, len) : NULL;
 }
 
 void http_on_gone(struct http_request *q, void (*gone)(void *owner), void *owner)

@@ -67,9 +67,9 @@ void http_server_destroy(struct http_server *s);        /* drops every connectio
 const char *http_header(const struct http_request *q, const char *name);
 /*
  * The body, so that it need not live as long as the request; NULL without memory. The
- * reference is the caller's; q has no body from then on.
+ * reference is the caller's; q has no body from then on. It counts among all.
  */
-struct upload *http_take_body(struct http_request *q);
+struct upload *http_take_body(struct http_request *q, struct uploads *all);
 /* Called once when the client leaves before the answer is complete. */
 void http_on_gone(struct http_request *q, void (*gone)(void *owner), void *owner);
 /* One more header of the coming reply; its value must be free of line breaks. */

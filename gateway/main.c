@@ -14,6 +14,7 @@
 
 #include "common/buf.h"
 #include "common/fields.h"
+#include "common/limits.h"
 #include "common/log.h"
 #include "common/settings.h"
 #include "common/timefmt.h"
@@ -283,6 +284,7 @@ static int create_all(struct server *server, struct err *err)
 	int r;
 
 	gw->load_timeout_ns = settings_duration_ns("LOAD_TIMEOUT", DEFAULT_LOAD_TIMEOUT_NS);
+	gw->uploads.max = LIMIT_UPLOADS_HELD;
 	gw->no_cloud_is_set = settings_bool("NO_CLOUD", false);
 	gw->base = event_base_new();
 	r = gw->base ? watch_signals(server, err) : err_set(err, -EIO, "cannot make an event loop");

@@ -46,20 +46,30 @@ static int bad_value(const char *name, const char *wanted, struct err *err)
 	return err_set(err, -EINVAL, "member '%s' must be %s", name, wanted);
 }
 
+/* text: NULL, what stands there is none. Nothing in it is as absent. */
+static int read_text(struct picture_sources *s, const json_t *text, const char *name,
+		     const char *wanted, const struct lift *lift, struct err *err)
+{
+	struct picture_source source;
+
+	if (!text)
+		return bad_value(name, wanted, err);
+	source = text_source(text, lift);
+	return source.bytes.len ? add_image(s, source, err) : 0;
+}
+
 static int read_array(struct picture_sources *s, const json_t *array, const char *name,
 		      const struct lift *lift, struct err *err)
 {
+	static const char wanted[] = "an array of base64 strings";
 	const json_t *value;
 	size_t i;
 	int r;
 
 	if (!json_is_array(array))
-		return bad_value(name, "an array of base64 strings", err);
+		return bad_value(name, wanted, err);
 	json_array_foreach(array, i, value) {
-		const json_t *text = text_of(value);
-
-		r = text ? add_image(s, text_source(text, lift), err) :
-		    bad_value(name, "an array of base64 strings", err);
+		r = read_text(s, text_of(value), name, wanted, lift, err);
 		if (r < 0)
 			return r;
 	}
@@ -69,15 +79,10 @@ static int read_array(struct picture_sources *s, const json_t *array, const char
 static int read_image(struct picture_sources *s, const json_t *value, const struct lift *lift,
 		      struct err *err)
 {
-	const json_t *text = text_of(value);
-	struct picture_source source;
-
 	if (json_is_array(value))
 		return read_array(s, value, "image", lift, err);
-	if (!text)
-		return bad_value("image", "a base64 string or an array of them", err);
-	source = text_source(text, lift);
-	return source.bytes.len ? add_image(s, source, err) : 0;
+	return read_text(s, text_of(value), "image", "a base64 string or an array of them", lift,
+			 err);
 }
 
 static int read_mask(struct picture_sources *s, const json_t *value, const struct lift *lift,

@@ -83,8 +83,11 @@ int pool_submit(struct pool *pool, struct job *job, const int64_t *keep_alive_ns
 
 	name_short(&job->name, name);
 	job->pool = pool;
-	r = sched_submit(&pool->sched, &job->request, job->manifest->digest, name, keep_alive_ns,
-			 time_monotonic_ns(), err);
+	if (upload_fits(job->params.inputs.owner))
+		r = sched_submit(&pool->sched, &job->request, job->manifest->digest, name,
+				 keep_alive_ns, time_monotonic_ns(), err);
+	else
+		r = sched_busy(err);
 	if (r < 0) {
 		job->handler->destroy(job);
 		return r;

@@ -183,14 +183,19 @@ static void start_keep_alive(struct sched_model *m, int64_t now_ns)
 	m->expires_ns = add_ns(now_ns, m->keep_alive_ns);
 }
 
+int sched_busy(struct err *err)
+{
+	return err_set(err, -EBUSY, "server busy, please try again.  "
+		       "maximum pending requests exceeded");
+}
+
 int sched_submit(struct sched *s, struct sched_request *q, const char *key, const char *name,
 		 const int64_t *keep_alive_ns, int64_t now_ns, struct err *err)
 {
 	struct sched_model *m = find_joinable(s, key);
 
 	if (is_full(s, m, key, q))
-		return err_set(err, -EBUSY, "server busy, please try again.  "
-			       "maximum pending requests exceeded");
+		return sched_busy(err);
 	if (!m)
 		m = model_create(s, key, name);
 	if (!m)

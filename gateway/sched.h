@@ -78,10 +78,12 @@ void sched_finish(struct sched *s);             /* no request may be left */
 
 /*
  * Puts a request in line. keep_alive_ns replaces the model's when not NULL.
- * -EBUSY when too many wait.
+ * sched_busy() when too many wait.
  */
 int sched_submit(struct sched *s, struct sched_request *q, const char *key, const char *name,
 		 const int64_t *keep_alive_ns, int64_t now_ns, struct err *err);
+/* -EBUSY in the reference's words. */
+int sched_busy(struct err *err);
 /*
  * The client is gone. True: the request left the line. False: it runs; it stays until
  * sched_finished() or sched_exited(), so that nothing else is sent meanwhile.

@@ -5,7 +5,7 @@
 
 #include "gateway/upload.h"
 
-struct upload *upload_create(char *data, size_t len)
+struct upload *upload_create(struct uploads *all, char *data, size_t len)
 {
 	struct upload *u = data ? malloc(sizeof(*u)) : NULL;
 
@@ -13,7 +13,8 @@ struct upload *upload_create(char *data, size_t len)
 		free(data);
 		return NULL;
 	}
-	*u = (struct upload){ .data = data, .len = len, .refs = 1 };
+	*u = (struct upload){ .data = data, .len = len, .refs = 1, .all = all };
+	all->held += len;
 	return u;
 }
 
@@ -27,6 +28,12 @@ void upload_unref(struct upload *u)
 {
 	if (!u || --u->refs)
 		return;
+	u->all->held -= u->len;
 	free(u->data);
 	free(u);
+}
+
+bool upload_fits(const struct upload *u)
+{
+	return !u || u->all->held <= u->all->max;
 }

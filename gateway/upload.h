@@ -1,7 +1,13 @@
 #ifndef EASEL_GATEWAY_UPLOAD_H
 #define EASEL_GATEWAY_UPLOAD_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+/* All of one server; outlives them. The queue bounds how many there are, this their bytes. */
+struct uploads {
+	size_t held, max;
+};
 
 /*
  * Bytes that a client sent, shared by all who still need a part of them: the job, and
@@ -11,6 +17,7 @@ struct upload {
 	char *data;                     /* NUL-terminated; changed only while a body is read */
 	size_t len;
 	unsigned refs;
+	struct uploads *all;            /* counted there until the last reference is gone */
 };
 
 /* A part of an upload. */
@@ -19,9 +26,11 @@ struct piece {
 	size_t len;
 };
 
-/* Takes data over, also without memory; NULL then, and for NULL. */
-struct upload *upload_create(char *data, size_t len);
+/* Takes data over, also without memory; NULL then, and for NULL. Refuses nothing else. */
+struct upload *upload_create(struct uploads *all, char *data, size_t len);
 struct upload *upload_ref(struct upload *u);
 void upload_unref(struct upload *u);            /* NULL is allowed */
+/* Whether it may be kept for later beside all others; NULL: there is nothing to keep. */
+bool upload_fits(const struct upload *u);
 
 #endif

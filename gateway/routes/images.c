@@ -148,7 +148,7 @@ static int start(struct gateway *gw, struct http_request *q, struct images_body 
 
 static void serve(struct gateway *gw, struct http_request *q, const struct images_kind *kind)
 {
-	struct upload *body = http_take_body(q);
+	struct upload *body = http_take_body(q, &gw->uploads);
 	struct images_body b;
 	struct err err;
 	int r = body ? images_body_read(kind, http_header(q, "Content-Type"), body, &b, &err) :
