@@ -138,6 +138,7 @@ static int write_picture(struct pipeline *p, const struct drawing *d, struct buf
 			 struct err *err)
 {
 	const struct pipeline_request *r = d->request;
+	const struct image_watch watch = workshop_watch(&p->shop);
 	size_t n = (size_t)r->width * r->height * 3;
 	float *pixels = calloc(n, sizeof *pixels);
 	uint8_t *rgb = malloc(n);
@@ -150,7 +151,7 @@ static int write_picture(struct pipeline *p, const struct drawing *d, struct buf
 	if (code == 0) {
 		image_from_float(pixels, r->width, r->height, rgb);
 		drawing_paste(d, rgb);
-		code = image_write_png(rgb, r->width, r->height, png, err);
+		code = image_write_png(rgb, r->width, r->height, &watch, png, err);
 	}
 	free(pixels);
 	free(rgb);

@@ -36,7 +36,7 @@ struct pipeline_request {
 };
 struct pipeline_hooks {
 	void *context;
-	/* Asked between slices of work. */
+	/* Asked between slices of work; may be NULL. */
 	bool (*cancelled)(void *context);
 	void (*progress)(void *context, const char *phase, uint32_t step, uint32_t total);
 	/* Tests only, may be NULL: every named intermediate as dense floats. */

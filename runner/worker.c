@@ -220,8 +220,9 @@ static int draw(struct worker *w, struct msg_generate *g, struct inputs *in, str
 	const struct pipeline_hooks hooks = {
 		.context = w, .cancelled = is_cancelled, .progress = on_progress,
 	};
+	const struct image_watch watch = { .cancelled = is_cancelled, .context = w };
 	struct pipeline_request request;
-	int r = inputs_read(in, g, is_cancelled, w, err);
+	int r = inputs_read(in, g, &watch, err);
 
 	if (r < 0)
 		return r;

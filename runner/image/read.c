@@ -56,15 +56,18 @@ int image_decode(image_decoder *decode, struct image_file *file, struct image *r
 	file->orientation = 1;
 	r = decode(file, ret, err);
 	if (r == 0)
-		r = image_turn(ret, file->orientation, err);
+		r = image_turn(ret, file->orientation, file->watch, err);
 	if (r < 0)
 		image_finish(ret);
 	return r;
 }
 
-int image_read(const void *data, size_t len, struct image *ret, struct err *err)
+int image_read(const void *data, size_t len, const struct image_watch *watch, struct image *ret,
+	       struct err *err)
 {
-	struct image_file file = { .data = data, .len = len, .max_pixels = LIMIT_INPUT_PIXELS };
+	struct image_file file = {
+		.data = data, .len = len, .max_pixels = LIMIT_INPUT_PIXELS, .watch = watch,
+	};
 
 	*ret = (struct image){ 0 };
 	for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
@@ -73,7 +76,7 @@ int image_read(const void *data, size_t len, struct image *ret, struct err *err)
 		if (!formats[i].is(data, len))
 			continue;
 		r = image_decode(formats[i].decode, &file, ret, err);
-		if (r < 0)
+		if (r < 0 && r != -ECANCELED)
 			err_prefix(err, "%s", formats[i].name);
 		return r;
 	}

@@ -52,7 +52,7 @@ static void draw(const char *prompt, const struct image *start, double strength,
 
 	*ret = (struct result){ 0 };
 	if (pipeline_generate(fixture.pipeline, &request, &hooks, &png, &err) < 0 ||
-	    image_read(png.data, png.len, &ret->picture, &err) < 0)
+	    image_read(png.data, png.len, NULL, &ret->picture, &err) < 0)
 		fail_msg("%s: %s", prompt, err.text);
 	buf_finish(&png);
 }
@@ -176,7 +176,7 @@ static void test_mask(void **unused)
 static void test_refused(void **unused)
 {
 	struct image pictures[2] = { { SIDE, SIDE, 3, calloc(SIDE * SIDE, 3) } };
-	struct image mask = make_mask(nowhere);
+	struct image mask = make_mask(nowhere), narrow = { 1, 5000, 1, calloc(5000, 1) };
 	struct pipeline_request request = {
 		.prompt = "a tree", .width = SIDE, .height = SIDE, .steps = 2, .seed = 1,
 		.cfg_truncation = 1, .images = pictures, .n_images = 2, .strength = -1,
@@ -192,6 +192,13 @@ static void test_refused(void **unused)
 	request.mask = &mask;
 	assert_int_equal(pipeline_generate(fixture.pipeline, &request, NULL, &png, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "marks nothing"));
+	request.mask = &narrow;
+	assert_int_equal(pipeline_generate(fixture.pipeline, &request, NULL, &png, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "invalid mask: 1x5000: too narrow"));
+	request.images = &narrow;
+	assert_int_equal(pipeline_generate(fixture.pipeline, &request, NULL, &png, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "invalid image 0: 1x5000: too narrow"));
+	image_finish(&narrow);
 	image_finish(&pictures[0]);
 	image_finish(&mask);
 	buf_finish(&png);
