@@ -35,11 +35,11 @@ int image_ask(const struct image_watch *watch, struct err *err);
  * A PNG, JPEG or WebP file -> RGB, or RGB and alpha where the file has any. Turned
  * upright as its EXIF orientation says; 16 bits cut to 8, palettes, grey and CMYK
  * converted; of an animation the first frame. -EINVAL with the cause for anything else,
- * for a file that is cut off or damaged, and above LIMIT_INPUT_PIXELS, which is checked
- * before memory is taken.
+ * for a file that is cut off or damaged, and above max_pixels (at most LIMIT_INPUT_PIXELS),
+ * which is checked before memory is taken.
  */
-int image_read(const void *data, size_t len, const struct image_watch *watch, struct image *ret,
-	       struct err *err);
+int image_read(const void *data, size_t len, uint32_t max_pixels, const struct image_watch *watch,
+	       struct image *ret, struct err *err);
 /* RGB and alpha -> RGB on white, in place; RGB stays. */
 void image_flatten(struct image *im);
 /*

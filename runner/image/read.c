@@ -42,9 +42,12 @@ int image_check_size(const struct image_file *file, uint32_t width, uint32_t hei
 	if (width > LIMIT_INPUT_SIDE || height > LIMIT_INPUT_SIDE)
 		return err_set(err, -EINVAL, "%ux%u: a side is above the limit of %u pixels; "
 			       "make the picture smaller", width, height, LIMIT_INPUT_SIDE);
-	if ((uint64_t)width * height > file->max_pixels)
+	if ((uint64_t)width * height > LIMIT_INPUT_PIXELS)
 		return err_set(err, -EINVAL, "%ux%u: above the limit of %u pixels in all; "
-			       "make the picture smaller", width, height, file->max_pixels);
+			       "make the picture smaller", width, height, LIMIT_INPUT_PIXELS);
+	if ((uint64_t)width * height > file->max_pixels)
+		return err_set(err, -EINVAL, "%ux%u: above the %u pixels that the other pictures "
+			       "leave; make them smaller", width, height, file->max_pixels);
 	return 0;
 }
 
@@ -62,11 +65,11 @@ int image_decode(image_decoder *decode, struct image_file *file, struct image *r
 	return r;
 }
 
-int image_read(const void *data, size_t len, const struct image_watch *watch, struct image *ret,
-	       struct err *err)
+int image_read(const void *data, size_t len, uint32_t max_pixels, const struct image_watch *watch,
+	       struct image *ret, struct err *err)
 {
 	struct image_file file = {
-		.data = data, .len = len, .max_pixels = LIMIT_INPUT_PIXELS, .watch = watch,
+		.data = data, .len = len, .max_pixels = max_pixels, .watch = watch,
 	};
 
 	*ret = (struct image){ 0 };

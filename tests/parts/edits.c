@@ -52,7 +52,7 @@ static void draw(const char *prompt, const struct image *start, double strength,
 
 	*ret = (struct result){ 0 };
 	if (pipeline_generate(fixture.pipeline, &request, &hooks, &png, &err) < 0 ||
-	    image_read(png.data, png.len, NULL, &ret->picture, &err) < 0)
+	    image_read(png.data, png.len, LIMIT_INPUT_PIXELS, NULL, &ret->picture, &err) < 0)
 		fail_msg("%s: %s", prompt, err.text);
 	buf_finish(&png);
 }

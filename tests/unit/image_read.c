@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "common/digest.h"
+#include "common/limits.h"
 #include "runner/image/image_private.h"
 #include "tests/golden.h"
 
@@ -50,7 +51,7 @@ static struct image read_file(const char *name)
 	struct image im;
 	struct err err;
 
-	if (image_read(b.data, b.len, NULL, &im, &err) < 0)
+	if (image_read(b.data, b.len, LIMIT_INPUT_PIXELS, NULL, &im, &err) < 0)
 		fail_msg("%s: %s", name, err.text);
 	free(b.data);
 	return im;
@@ -131,7 +132,7 @@ static void check_refused(const char *name, const uint8_t *data, size_t len, con
 {
 	struct image im = { .width = 1 };
 	struct err err = { 0 };
-	int r = image_read(data, len, NULL, &im, &err);
+	int r = image_read(data, len, LIMIT_INPUT_PIXELS, NULL, &im, &err);
 
 	if (r != -EINVAL || !strstr(err.text, want))
 		fail_msg("%s (%zu bytes): %d '%s', want '%s'", name, len, r, err.text, want);
@@ -208,7 +209,7 @@ static void bombs(void **state)
 		struct bytes b = load(names[i]);
 		struct image im;
 
-		if (image_read(b.data, b.len, NULL, &im, NULL) == 0)
+		if (image_read(b.data, b.len, LIMIT_INPUT_PIXELS, NULL, &im, NULL) == 0)
 			image_finish(&im);
 		free(b.data);
 	}
@@ -256,7 +257,7 @@ static int read_watched(const struct bytes *b, int left, int *ret_asked, struct 
 {
 	struct countdown c = { .left = left };
 	const struct image_watch watch = { .cancelled = countdown, .context = &c };
-	int r = image_read(b->data, b->len, &watch, ret, err);
+	int r = image_read(b->data, b->len, LIMIT_INPUT_PIXELS, &watch, ret, err);
 
 	*ret_asked = c.asked;
 	return r;

@@ -107,12 +107,39 @@ static void too_many_bytes(void **state)
 	inputs_finish(&in);
 }
 
+/* As if others came before a picture and its mask: refused before they are unpacked. */
+static void too_many_pixels(void **state)
+{
+	enum { PIXELS = 37 * 29 };
+	static const struct { uint32_t left; const char *says; } rows[] = {
+		{ 2 * PIXELS, NULL },
+		{ 2 * PIXELS - 1, "invalid mask: PNG: 37x29: above the 1072 pixels that the other" },
+		{ PIXELS - 1, "invalid image 0: PNG: 37x29: above the 1072 pixels that the other" },
+		{ 0, "invalid image 0: PNG: 37x29: above the 0 pixels that the other" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct msg_generate g = { .images = 1, .mask = (char[]){ "alpha" } };
+		struct inputs in = { .pixels = LIMIT_INPUT_PIXELS_ALL - rows[i].left };
+		struct err err = { 0 };
+
+		add(&in, "png-rgba.png");
+		add(&in, "png-rgba.png");
+		assert_int_equal(inputs_read(&in, &g, NULL, &err), rows[i].says ? -EINVAL : 0);
+		if (rows[i].says)
+			assert_non_null(strstr(err.text, rows[i].says));
+		inputs_finish(&in);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(cancelled),
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(too_many_bytes),
+		cmocka_unit_test(too_many_pixels),
 	};
 
 	return cmocka_run_group_tests_name("inputs", tests, NULL, NULL);
