@@ -183,12 +183,21 @@ static int check_room(struct pipeline *p, const struct drawing *d, struct err *e
 	return code < 0 ? code : arena_check(p->shop.vk, vae, err);
 }
 
+static void tell_inputs_done(const struct pipeline *p)
+{
+	const struct pipeline_hooks *h = p->shop.hooks;
+
+	if (h && h->inputs_done)
+		h->inputs_done(h->context);
+}
+
 static int draw(struct pipeline *p, const struct pipeline_request *r, struct buf *png,
 		struct err *err)
 {
 	struct drawing d;
 	int code = drawing_plan(p, r, &d, err);
 
+	tell_inputs_done(p);
 	if (code == 0)
 		code = check_room(p, &d, err);
 	if (code == 0)

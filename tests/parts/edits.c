@@ -25,6 +25,7 @@ static struct fixture fixture;
 /* What a run gave: the PNG's pixels, and the decoder's own before the mask was applied. */
 struct result {
 	struct image picture, decoded;
+	struct image start, mask;               /* what it is made from, until that is done with */
 };
 
 static void on_tap(void *context, const char *name, const float *data, size_t n)
@@ -38,22 +39,45 @@ static void on_tap(void *context, const char *name, const float *data, size_t n)
 	image_from_float(data, SIDE, SIDE, r->decoded.pixels);
 }
 
+/* Whoever looks at them later finds nothing. */
+static void on_inputs_done(void *context)
+{
+	struct result *r = context;
+
+	image_finish(&r->start);
+	image_finish(&r->mask);
+}
+
+static struct image copy(const struct image *im)
+{
+	struct image ret;
+
+	if (!im)
+		return (struct image){ 0 };
+	assert_int_equal(image_crop_middle(im, im->width, im->height, &ret, NULL), 0);
+	return ret;
+}
+
 static void draw(const char *prompt, const struct image *start, double strength,
 		 const struct image *mask, struct result *ret)
 {
 	const struct pipeline_request request = {
 		.prompt = prompt, .width = SIDE, .height = SIDE, .steps = 12, .seed = 5,
-		.guidance = 1.5, .cfg_truncation = 1, .images = start, .n_images = start ? 1 : 0,
-		.strength = strength, .mask = mask,
+		.guidance = 1.5, .cfg_truncation = 1, .images = &ret->start, .n_images = start ? 1 : 0,
+		.strength = strength, .mask = mask ? &ret->mask : NULL,
 	};
-	const struct pipeline_hooks hooks = { .context = ret, .tap = on_tap };
+	const struct pipeline_hooks hooks = {
+		.context = ret, .tap = on_tap, .inputs_done = on_inputs_done,
+	};
 	struct buf png = BUF_INIT(LIMIT_IMAGE);
 	struct err err = { 0 };
 
-	*ret = (struct result){ 0 };
+	*ret = (struct result){ .start = copy(start), .mask = copy(mask) };
 	if (pipeline_generate(fixture.pipeline, &request, &hooks, &png, &err) < 0 ||
 	    image_read(png.data, png.len, LIMIT_INPUT_PIXELS, NULL, &ret->picture, &err) < 0)
 		fail_msg("%s: %s", prompt, err.text);
+	assert_null(ret->start.pixels);
+	assert_null(ret->mask.pixels);
 	buf_finish(&png);
 }
 
