@@ -41,25 +41,36 @@ static void file_clear(struct input_file *file)
 	*file = (struct input_file){ 0 };
 }
 
-static int read_image(struct inputs *in, unsigned i, uint64_t *pixels, struct err *err)
+/* File i, which is freed, to pixels: no more than its own limit and all files' allow. */
+static int read_file(struct inputs *in, unsigned i, const struct image_watch *watch,
+		     struct image *ret, struct err *err)
 {
-	struct image *im = &in->images[i];
-	int r = image_read(in->files[i].data, in->files[i].len, im, err);
+	const uint32_t left = LIMIT_INPUT_PIXELS_ALL - in->pixels;
+	int r = image_read(in->files[i].data, in->files[i].len,
+			   left < LIMIT_INPUT_PIXELS ? left : LIMIT_INPUT_PIXELS, watch, ret, err);
 
 	file_clear(&in->files[i]);
+	if (r == 0)
+		in->pixels += ret->width * ret->height;
+	return r;
+}
+
+static int read_image(struct inputs *in, unsigned i, const struct image_watch *watch,
+		      struct err *err)
+{
+	struct image *im = &in->images[i];
+	int r = read_file(in, i, watch, im, err);
+
 	if (r < 0)
 		return r;
 	in->n_images++;
 	image_flatten(im);
-	*pixels += (uint64_t)im->width * im->height;
-	if (*pixels > LIMIT_INPUT_PIXELS_ALL)
-		return err_set(err, -EINVAL, "the pictures have more than %u pixels in all; "
-			       "make them smaller", LIMIT_INPUT_PIXELS_ALL);
 	return 0;
 }
 
 /* The mask as the file has it -> marks, as large as the first picture. */
-static int fit_mask(struct inputs *in, const struct image *read, bool by_alpha, struct err *err)
+static int fit_mask(struct inputs *in, const struct image *read, bool by_alpha,
+		    const struct image_watch *watch, struct err *err)
 {
 	const struct image *first = &in->images[0];
 	struct image marks;
@@ -71,20 +82,20 @@ static int fit_mask(struct inputs *in, const struct image *read, bool by_alpha, 
 		in->mask = marks;
 		return 0;
 	}
-	r = image_resize(&marks, first->width, first->height, IMAGE_NEAREST, &in->mask, err);
+	r = image_resize(&marks, first->width, first->height, IMAGE_NEAREST, watch, &in->mask, err);
 	image_finish(&marks);
 	return r;
 }
 
-static int read_mask(struct inputs *in, struct input_file *file, bool by_alpha, struct err *err)
+static int read_mask(struct inputs *in, unsigned i, bool by_alpha,
+		     const struct image_watch *watch, struct err *err)
 {
 	struct image read;
-	int r = image_read(file->data, file->len, &read, err);
+	int r = read_file(in, i, watch, &read, err);
 
-	file_clear(file);
 	if (r < 0)
 		return r;
-	r = fit_mask(in, &read, by_alpha, err);
+	r = fit_mask(in, &read, by_alpha, watch, err);
 	image_finish(&read);
 	return r;
 }
@@ -97,22 +108,22 @@ static int blame(int r, struct err *err, const char *what)
 	return r;
 }
 
-int inputs_read(struct inputs *in, struct msg_generate *g, bool (*cancelled)(void *context),
-		void *context, struct err *err)
+int inputs_read(struct inputs *in, struct msg_generate *g, const struct image_watch *watch,
+		struct err *err)
 {
 	char what[32];
-	uint64_t pixels = 0;
 	int r = 0;
 
 	for (unsigned i = 0; r == 0 && i < in->n_files; i++) {
-		if (cancelled(context))
-			return err_set(err, -ECANCELED, "cancelled");
+		r = image_ask(watch, err);
+		if (r < 0)
+			return r;
 		if (i < g->images) {
 			snprintf(what, sizeof what, "image %u", i);
-			r = blame(read_image(in, i, &pixels, err), err, what);
+			r = blame(read_image(in, i, watch, err), err, what);
 		} else {
-			r = blame(read_mask(in, &in->files[i], strcmp(g->mask, "alpha") == 0, err),
-				  err, "mask");
+			r = blame(read_mask(in, i, strcmp(g->mask, "alpha") == 0, watch, err), err,
+				  "mask");
 		}
 	}
 	if (r == 0 && in->n_images)

@@ -21,6 +21,7 @@ struct inputs {
 	unsigned n_files;
 	struct image images[LIMIT_INPUT_IMAGES];        /* RGB */
 	unsigned n_images;
+	uint32_t pixels;                /* read so far, the mask's file too */
 	struct image mask;              /* one channel, as large as the first picture, or none */
 };
 
@@ -30,11 +31,11 @@ unsigned inputs_announced(const struct msg_generate *g);
 int inputs_add(struct inputs *in, const void *data, size_t len, struct err *err);
 /*
  * Reads all files, which are freed one by one, and resolves sides of *g that are 0. Asks
- * between files whether to stop. -EINVAL "invalid image 0: ..." or "invalid mask: ...",
- * -ECANCELED, -ENOMEM.
+ * all along whether to stop. -EINVAL "invalid image 0: ..." or "invalid mask: ...", for
+ * more than LIMIT_INPUT_PIXELS_ALL in all too, -ECANCELED, -ENOMEM.
  */
-int inputs_read(struct inputs *in, struct msg_generate *g, bool (*cancelled)(void *context),
-		void *context, struct err *err);
+int inputs_read(struct inputs *in, struct msg_generate *g, const struct image_watch *watch,
+		struct err *err);
 void inputs_finish(struct inputs *in);
 
 #endif

@@ -138,6 +138,7 @@ static int write_picture(struct pipeline *p, const struct drawing *d, struct buf
 			 struct err *err)
 {
 	const struct pipeline_request *r = d->request;
+	const struct image_watch watch = workshop_watch(&p->shop);
 	size_t n = (size_t)r->width * r->height * 3;
 	float *pixels = calloc(n, sizeof *pixels);
 	uint8_t *rgb = malloc(n);
@@ -150,7 +151,7 @@ static int write_picture(struct pipeline *p, const struct drawing *d, struct buf
 	if (code == 0) {
 		image_from_float(pixels, r->width, r->height, rgb);
 		drawing_paste(d, rgb);
-		code = image_write_png(rgb, r->width, r->height, png, err);
+		code = image_write_png(rgb, r->width, r->height, &watch, png, err);
 	}
 	free(pixels);
 	free(rgb);
@@ -182,12 +183,21 @@ static int check_room(struct pipeline *p, const struct drawing *d, struct err *e
 	return code < 0 ? code : arena_check(p->shop.vk, vae, err);
 }
 
+static void tell_inputs_done(const struct pipeline *p)
+{
+	const struct pipeline_hooks *h = p->shop.hooks;
+
+	if (h && h->inputs_done)
+		h->inputs_done(h->context);
+}
+
 static int draw(struct pipeline *p, const struct pipeline_request *r, struct buf *png,
 		struct err *err)
 {
 	struct drawing d;
 	int code = drawing_plan(p, r, &d, err);
 
+	tell_inputs_done(p);
 	if (code == 0)
 		code = check_room(p, &d, err);
 	if (code == 0)

@@ -36,9 +36,11 @@ struct pipeline_request {
 };
 struct pipeline_hooks {
 	void *context;
-	/* Asked between slices of work. */
+	/* Asked between slices of work; may be NULL. */
 	bool (*cancelled)(void *context);
 	void (*progress)(void *context, const char *phase, uint32_t step, uint32_t total);
+	/* The request's images and mask are not looked at any more. May be NULL. */
+	void (*inputs_done)(void *context);
 	/* Tests only, may be NULL: every named intermediate as dense floats. */
 	void (*tap)(void *context, const char *name, const float *data, size_t n);
 	/* Tests only, may be NULL: may overwrite the noise just drawn, [channels, h, w]. */

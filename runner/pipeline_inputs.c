@@ -54,9 +54,16 @@ uint32_t drawing_first_step(const struct drawing *d)
 
 /* ---- sizes ---- */
 
+/* Only what is wrong with a picture is the picture's fault. */
+static int blame(int r, unsigned index, struct err *err)
+{
+	return r == -EINVAL ? err_prefix(err, "invalid image %u", index) : r;
+}
+
 static int fit_references(const struct pipeline *p, struct drawing *d, struct err *err)
 {
 	const uint32_t scale = p->parts.family->vae->scale;
+	const struct image_watch watch = workshop_watch(&p->shop);
 	unsigned i;
 	int r;
 
@@ -64,26 +71,33 @@ static int fit_references(const struct pipeline *p, struct drawing *d, struct er
 		unsigned index = d->first_reference + i;
 		struct image *fitted = &d->reference_image[i];
 
-		r = image_reference(&d->request->images[index], fitted, err);
+		r = image_ask(&watch, err);
+		if (r == 0)
+			r = image_reference(&d->request->images[index], &watch, fitted, err);
 		if (r < 0)
-			return err_prefix(err, "invalid image %u", index);
+			return blame(r, index, err);
 		d->canvas.reference[i].h = fitted->height / scale;
 		d->canvas.reference[i].w = fitted->width / scale;
 	}
 	return 0;
 }
 
-static int fit_start(struct drawing *d, struct err *err)
+static int fit_start(const struct pipeline *p, struct drawing *d, struct err *err)
 {
+	const struct image_watch watch = workshop_watch(&p->shop);
 	const struct pipeline_request *r = d->request;
 	int code;
 
 	if (!d->starts)
 		return 0;
-	code = image_cover(&r->images[0], r->width, r->height, IMAGE_LANCZOS, &d->original, err);
-	if (code == 0 && r->mask)
-		code = image_cover(r->mask, r->width, r->height, IMAGE_NEAREST, &d->mask, err);
-	return code;
+	code = image_cover(&r->images[0], r->width, r->height, IMAGE_LANCZOS, &watch, &d->original,
+			   err);
+	if (code < 0)
+		return blame(code, 0, err);
+	if (r->mask)
+		code = image_cover(r->mask, r->width, r->height, IMAGE_NEAREST, &watch, &d->mask,
+				   err);
+	return code == -EINVAL ? err_prefix(err, "invalid mask") : code;
 }
 
 int drawing_plan(struct pipeline *p, const struct pipeline_request *r, struct drawing *d,
@@ -108,7 +122,7 @@ int drawing_plan(struct pipeline *p, const struct pipeline_request *r, struct dr
 	code = choose_roles(p, d, err);
 	if (code == 0)
 		code = fit_references(p, d, err);
-	return code < 0 ? code : fit_start(d, err);
+	return code < 0 ? code : fit_start(p, d, err);
 }
 
 void drawing_finish(struct drawing *d)
@@ -212,13 +226,17 @@ static int mask_latent(const struct pipeline *p, struct drawing *d, struct err *
 
 int drawing_encode(struct pipeline *p, struct drawing *d, struct err *err)
 {
+	const struct image_watch watch = workshop_watch(&p->shop);
 	unsigned i;
 	int r = 0;
 
 	if (d->mask.pixels)
 		r = mask_latent(p, d, err);
 	for (i = 0; i < d->canvas.n_references && r == 0; i++) {
-		r = encode_image(p, &d->reference_image[i], NULL, &d->reference[i], err);
+		r = image_ask(&watch, err);
+		if (r == 0)
+			r = encode_image(p, &d->reference_image[i], NULL, &d->reference[i], err);
+		image_finish(&d->reference_image[i]);
 		if (r == 0)
 			workshop_tap(&p->shop, d->reference[i],
 				     d->n / d->canvas.h / d->canvas.w *

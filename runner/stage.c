@@ -99,6 +99,13 @@ int stage_run(struct workshop *w, struct stage *s, const char *prefix, struct er
 	return r;
 }
 
+struct image_watch workshop_watch(const struct workshop *w)
+{
+	if (!w->hooks)
+		return (struct image_watch){ 0 };
+	return (struct image_watch){ .cancelled = w->hooks->cancelled, .context = w->hooks->context };
+}
+
 void workshop_tap(const struct workshop *w, const float *data, size_t n, const char *format, ...)
 {
 	char name[128];

@@ -46,6 +46,8 @@ int stage_plan(struct workshop *w, const struct stage_kind *kind, const void *mo
 int stage_run(struct workshop *w, struct stage *s, const char *prefix, struct err *err);
 void stage_drop(struct stage *s);
 
+/* The request's cancelled() for what works on pictures. */
+struct image_watch workshop_watch(const struct workshop *w);
 /* Hands an intermediate of the host to the tap hook, if there is one. */
 void workshop_tap(const struct workshop *w, const float *data, size_t n, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));

@@ -48,6 +48,7 @@ struct worker {
 	struct manifest *manifest;
 	struct pipeline *pipeline;
 	int64_t loading_ns;             /* when the last loading message went */
+	struct inputs *inputs;          /* of the task at work */
 };
 
 /* ---- reports, GPU thread ---- */
@@ -193,6 +194,14 @@ static void on_progress(void *context, const char *phase, uint32_t step, uint32_
 		.job = w->job, .phase = copy_text(phase), .step = step, .total = total } });
 }
 
+/* Pictures as they came can be large; what is drawn from is copies at the output's size. */
+static void on_inputs_done(void *context)
+{
+	struct worker *w = context;
+
+	inputs_finish(w->inputs);
+}
+
 static void post_image(struct worker *w, const struct msg_generate *g, struct buf *png)
 {
 	struct entry *e = new_entry(WORKER_MESSAGE);
@@ -219,12 +228,15 @@ static int draw(struct worker *w, struct msg_generate *g, struct inputs *in, str
 {
 	const struct pipeline_hooks hooks = {
 		.context = w, .cancelled = is_cancelled, .progress = on_progress,
+		.inputs_done = on_inputs_done,
 	};
+	const struct image_watch watch = { .cancelled = is_cancelled, .context = w };
 	struct pipeline_request request;
-	int r = inputs_read(in, g, is_cancelled, w, err);
+	int r = inputs_read(in, g, &watch, err);
 
 	if (r < 0)
 		return r;
+	w->inputs = in;
 	request = (struct pipeline_request){
 		.prompt = g->prompt, .negative = g->negative,
 		.width = g->width, .height = g->height, .steps = g->steps, .seed = g->seed,

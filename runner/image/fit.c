@@ -33,14 +33,14 @@ int image_crop_middle(const struct image *im, uint32_t width, uint32_t height, s
 /* Resized, then the middle of it. */
 static int resize_and_crop(const struct image *im, uint32_t resized_width, uint32_t resized_height,
 			   enum image_filter filter, uint32_t width, uint32_t height,
-			   struct image *ret, struct err *err)
+			   const struct image_watch *watch, struct image *ret, struct err *err)
 {
 	struct image resized;
 	int r;
 
 	if (resized_width == im->width && resized_height == im->height)
 		return image_crop_middle(im, width, height, ret, err);
-	r = image_resize(im, resized_width, resized_height, filter, &resized, err);
+	r = image_resize(im, resized_width, resized_height, filter, watch, &resized, err);
 	if (r < 0)
 		return r;
 	r = image_crop_middle(&resized, width, height, ret, err);
@@ -49,7 +49,7 @@ static int resize_and_crop(const struct image *im, uint32_t resized_width, uint3
 }
 
 int image_cover(const struct image *im, uint32_t width, uint32_t height, enum image_filter filter,
-		struct image *ret, struct err *err)
+		const struct image_watch *watch, struct image *ret, struct err *err)
 {
 	uint64_t w = width, h = height;
 
@@ -61,7 +61,8 @@ int image_cover(const struct image *im, uint32_t width, uint32_t height, enum im
 	if (w * h > LIMIT_INPUT_PIXELS)
 		return err_set(err, -EINVAL, "%ux%u: too narrow to cover %ux%u; crop it first",
 			       im->width, im->height, width, height);
-	return resize_and_crop(im, (uint32_t)w, (uint32_t)h, filter, width, height, ret, err);
+	return resize_and_crop(im, (uint32_t)w, (uint32_t)h, filter, width, height, watch, ret,
+			       err);
 }
 
 static uint32_t floor_multiple(uint32_t side)
@@ -69,7 +70,8 @@ static uint32_t floor_multiple(uint32_t side)
 	return side - side % LIMIT_SIDE_MULTIPLE;
 }
 
-int image_reference(const struct image *im, struct image *ret, struct err *err)
+int image_reference(const struct image *im, const struct image_watch *watch, struct image *ret,
+		    struct err *err)
 {
 	uint32_t width = im->width, height = im->height;
 	uint32_t small = width < height ? width : height, large = width < height ? height : width;
@@ -87,7 +89,7 @@ int image_reference(const struct image *im, struct image *ret, struct err *err)
 		height = (uint32_t)(height * scale);
 	}
 	return resize_and_crop(im, width, height, IMAGE_LANCZOS, floor_multiple(width),
-			       floor_multiple(height), ret, err);
+			       floor_multiple(height), watch, ret, err);
 }
 
 /* side * of / per to the nearest multiple, within the limits. */

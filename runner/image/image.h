@@ -18,16 +18,28 @@ struct image {
 };
 void image_finish(struct image *im);            /* frees and zeroes */
 
+/*
+ * Whether to stop, asked often enough that a yes is seen well within a second, however
+ * large the picture: what is at work then gives -ECANCELED and no picture. NULL: never.
+ */
+struct image_watch {
+	bool (*cancelled)(void *context);
+	void *context;
+};
+/* Asks; 0, or -ECANCELED "cancelled". */
+int image_ask(const struct image_watch *watch, struct err *err);
+
 /* ---- in ---- */
 
 /*
  * A PNG, JPEG or WebP file -> RGB, or RGB and alpha where the file has any. Turned
  * upright as its EXIF orientation says; 16 bits cut to 8, palettes, grey and CMYK
  * converted; of an animation the first frame. -EINVAL with the cause for anything else,
- * for a file that is cut off or damaged, and above LIMIT_INPUT_PIXELS, which is checked
- * before memory is taken.
+ * for a file that is cut off or damaged, and above max_pixels (at most LIMIT_INPUT_PIXELS),
+ * which is checked before memory is taken.
  */
-int image_read(const void *data, size_t len, struct image *ret, struct err *err);
+int image_read(const void *data, size_t len, uint32_t max_pixels, const struct image_watch *watch,
+	       struct image *ret, struct err *err);
 /* RGB and alpha -> RGB on white, in place; RGB stays. */
 void image_flatten(struct image *im);
 /*
@@ -42,10 +54,11 @@ int image_to_mask(const struct image *im, bool by_alpha, struct image *ret, stru
 enum image_filter { IMAGE_NEAREST, IMAGE_BICUBIC, IMAGE_LANCZOS };
 /*
  * Pixel for pixel as Pillow's resize() of the same filter, columns first (Pillow 13 turns
- * the order round for pictures that lose much more height than width). 0 or -ENOMEM.
+ * the order round for pictures that lose much more height than width). 0, -ENOMEM or
+ * -ECANCELED.
  */
 int image_resize(const struct image *im, uint32_t width, uint32_t height, enum image_filter filter,
-		 struct image *ret, struct err *err);
+		 const struct image_watch *watch, struct image *ret, struct err *err);
 /* The middle of im; width and height at most im's. */
 int image_crop_middle(const struct image *im, uint32_t width, uint32_t height, struct image *ret,
 		      struct err *err);
@@ -54,13 +67,14 @@ int image_crop_middle(const struct image *im, uint32_t width, uint32_t height, s
  * pictures. -EINVAL where scaling alone would go above LIMIT_INPUT_PIXELS.
  */
 int image_cover(const struct image *im, uint32_t width, uint32_t height, enum image_filter filter,
-		struct image *ret, struct err *err);
+		const struct image_watch *watch, struct image *ret, struct err *err);
 /*
  * A reference picture as Flux2KleinPipeline prepares it: at most 1024 x 1024 pixels
  * (Lanczos), then the middle, sides multiples of LIMIT_SIDE_MULTIPLE. -EINVAL for a side
  * below 64 pixels or a ratio above 8.
  */
-int image_reference(const struct image *im, struct image *ret, struct err *err);
+int image_reference(const struct image *im, const struct image_watch *watch, struct image *ret,
+		    struct err *err);
 /*
  * The size of a picture made from im (spec api.md 5.6): a side that is 0 follows im's
  * ratio, both 0 follow its size scaled to at most 1024 a side; multiples of
@@ -77,8 +91,11 @@ void image_from_float(const float *x, uint32_t width, uint32_t height, uint8_t *
 
 /* ---- out ---- */
 
-/* 8-bit RGB PNG appended to out; deflate level 6, adaptive filters. */
-int image_write_png(const uint8_t *rgb, uint32_t width, uint32_t height, struct buf *out,
-		    struct err *err);
+/*
+ * 8-bit RGB PNG appended to out; deflate level 6, adaptive filters. -EIO, -ENOMEM and
+ * -ECANCELED append nothing.
+ */
+int image_write_png(const uint8_t *rgb, uint32_t width, uint32_t height,
+		    const struct image_watch *watch, struct buf *out, struct err *err);
 
 #endif

@@ -29,6 +29,7 @@ struct image_file {
 	const uint8_t *data;
 	size_t len;
 	uint32_t max_pixels;
+	const struct image_watch *watch; /* or NULL */
 	unsigned orientation;           /* set by the decoder: EXIF's 1..8; 1 without any */
 };
 /* -EINVAL without the format's name in front; *ret is empty then. */
@@ -46,7 +47,8 @@ int image_decode(image_decoder *decode, struct image_file *file, struct image *r
 
 /* The orientation of a TIFF block, "Exif\0\0" in front of it or not; 1 for anything wrong. */
 unsigned exif_orientation(const uint8_t *data, size_t len);
-/* Makes im upright; its pixels are replaced. -ENOMEM. */
-int image_turn(struct image *im, unsigned orientation, struct err *err);
+/* Makes im upright; its pixels are replaced. -ENOMEM, -ECANCELED: im is as it was. */
+int image_turn(struct image *im, unsigned orientation, const struct image_watch *watch,
+	       struct err *err);
 
 #endif

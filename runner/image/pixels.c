@@ -26,6 +26,13 @@ void image_finish(struct image *im)
 	*im = (struct image){ 0 };
 }
 
+int image_ask(const struct image_watch *watch, struct err *err)
+{
+	if (watch && watch->cancelled && watch->cancelled(watch->context))
+		return err_set(err, -ECANCELED, "cancelled");
+	return 0;
+}
+
 void image_flatten(struct image *im)
 {
 	size_t i, n = (size_t)im->width * im->height;

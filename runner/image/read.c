@@ -42,9 +42,12 @@ int image_check_size(const struct image_file *file, uint32_t width, uint32_t hei
 	if (width > LIMIT_INPUT_SIDE || height > LIMIT_INPUT_SIDE)
 		return err_set(err, -EINVAL, "%ux%u: a side is above the limit of %u pixels; "
 			       "make the picture smaller", width, height, LIMIT_INPUT_SIDE);
-	if ((uint64_t)width * height > file->max_pixels)
+	if ((uint64_t)width * height > LIMIT_INPUT_PIXELS)
 		return err_set(err, -EINVAL, "%ux%u: above the limit of %u pixels in all; "
-			       "make the picture smaller", width, height, file->max_pixels);
+			       "make the picture smaller", width, height, LIMIT_INPUT_PIXELS);
+	if ((uint64_t)width * height > file->max_pixels)
+		return err_set(err, -EINVAL, "%ux%u: above the %u pixels that the other pictures "
+			       "leave; make them smaller", width, height, file->max_pixels);
 	return 0;
 }
 
@@ -56,15 +59,18 @@ int image_decode(image_decoder *decode, struct image_file *file, struct image *r
 	file->orientation = 1;
 	r = decode(file, ret, err);
 	if (r == 0)
-		r = image_turn(ret, file->orientation, err);
+		r = image_turn(ret, file->orientation, file->watch, err);
 	if (r < 0)
 		image_finish(ret);
 	return r;
 }
 
-int image_read(const void *data, size_t len, struct image *ret, struct err *err)
+int image_read(const void *data, size_t len, uint32_t max_pixels, const struct image_watch *watch,
+	       struct image *ret, struct err *err)
 {
-	struct image_file file = { .data = data, .len = len, .max_pixels = LIMIT_INPUT_PIXELS };
+	struct image_file file = {
+		.data = data, .len = len, .max_pixels = max_pixels, .watch = watch,
+	};
 
 	*ret = (struct image){ 0 };
 	for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
@@ -73,7 +79,7 @@ int image_read(const void *data, size_t len, struct image *ret, struct err *err)
 		if (!formats[i].is(data, len))
 			continue;
 		r = image_decode(formats[i].decode, &file, ret, err);
-		if (r < 0)
+		if (r < 0 && r != -ECANCELED)
 			err_prefix(err, "%s", formats[i].name);
 		return r;
 	}

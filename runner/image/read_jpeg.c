@@ -60,13 +60,19 @@ static void on_message(j_common_ptr jpeg, int level)
 		on_error(jpeg);
 }
 
-/* A few bytes say "another pass over the whole picture": each costs its time. */
+/*
+ * A few bytes say "another pass over the whole picture": each costs its time. Called for
+ * every row of blocks that is unpacked and every row of pixels that is read.
+ */
 static void on_progress(j_common_ptr jpeg)
 {
 	struct reading *r = jpeg->client_data;
+	int code = image_ask(r->file->watch, r->err);
 	uint64_t scans = (uint64_t)r->jpeg.input_scan_number;
 	uint64_t pixels = (uint64_t)r->jpeg.image_width * r->jpeg.image_height;
 
+	if (code < 0)
+		fail(r, code);
 	if (scans > LIMIT_JPEG_SCANS ||
 	    scans * pixels > (uint64_t)LIMIT_JPEG_SCANS_LARGE * r->file->max_pixels)
 		fail(r, err_set(r->err, -EINVAL, "more than %u scans; save the picture anew",

@@ -116,9 +116,14 @@ static void read_pixels(struct reading *r)
 		give_up(r, code);
 	if (png_get_rowbytes(r->png, r->info) != image_row_bytes(&r->image))
 		png_error(r->png, "rows of an unexpected length");
-	while (passes--)
-		for (uint32_t y = 0; y < height; y++)
+	while (passes--) {
+		for (uint32_t y = 0; y < height; y++) {
+			code = image_ask(r->file->watch, r->err);
+			if (code < 0)
+				give_up(r, code);
 			png_read_row(r->png, image_row(&r->image, y), NULL);
+		}
+	}
 	png_read_end(r->png, r->info);
 	read_orientation(r);
 }

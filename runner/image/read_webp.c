@@ -10,6 +10,10 @@
 
 #include "runner/image/image_private.h"
 
+/* Of a file, so that a large picture takes some 64 steps and a tiny file few. */
+#define STEP_SHARE 64
+#define STEP_BYTES 64
+
 static int status_failed(VP8StatusCode status, struct err *err)
 {
 	switch (status) {
@@ -25,13 +29,35 @@ static int status_failed(VP8StatusCode status, struct err *err)
 	}
 }
 
+/* All of it, as if it came in bit by bit: asks in between. */
+static int decode_steps(const struct image_file *file, const WebPData *data, WebPIDecoder *decoder,
+			struct err *err)
+{
+	const size_t step = data->size / STEP_SHARE + STEP_BYTES;
+	VP8StatusCode status = VP8_STATUS_SUSPENDED;
+	size_t known = 0;
+	int r;
+
+	while (status == VP8_STATUS_SUSPENDED && known < data->size) {
+		r = image_ask(file->watch, err);
+		if (r < 0)
+			return r;
+		known += step < data->size - known ? step : data->size - known;
+		status = WebPIUpdate(decoder, data->bytes, known);
+	}
+	return status_failed(status, err);
+}
+
 /* Decodes into the canvas, which has room for the frame where it lies. */
-static int decode_frame(const WebPIterator *frame, const struct image *canvas, struct err *err)
+static int decode_frame(const struct image_file *file, const WebPIterator *frame,
+			const struct image *canvas, struct err *err)
 {
 	size_t stride = image_row_bytes(canvas);
 	uint8_t *to = image_row(canvas, (uint32_t)frame->y_offset) +
 		      (size_t)frame->x_offset * canvas->channels;
 	WebPDecoderConfig config;
+	WebPIDecoder *decoder;
+	int r;
 
 	if (!WebPInitDecoderConfig(&config))
 		return err_set(err, -EINVAL, "libwebp is not the version easel was built with");
@@ -40,7 +66,12 @@ static int decode_frame(const WebPIterator *frame, const struct image *canvas, s
 	config.output.u.RGBA.rgba = to;
 	config.output.u.RGBA.stride = (int)stride;
 	config.output.u.RGBA.size = stride * canvas->height - (size_t)(to - canvas->pixels);
-	return status_failed(WebPDecode(frame->fragment.bytes, frame->fragment.size, &config), err);
+	decoder = WebPIDecode(NULL, 0, &config);
+	if (!decoder)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = decode_steps(file, &frame->fragment, decoder, err);
+	WebPIDelete(decoder);
+	return r;
 }
 
 /* What an animation's first frame leaves free of its canvas is transparent. */
@@ -60,7 +91,7 @@ static int read_frame(const struct image_file *file, const WebPDemuxer *demux, s
 	covers = (uint32_t)frame.width == width && (uint32_t)frame.height == height;
 	r = image_new(width, height, frame.has_alpha || !covers ? 4 : 3, ret, err);
 	if (r == 0)
-		r = decode_frame(&frame, ret, err);
+		r = decode_frame(file, &frame, ret, err);
 	WebPDemuxReleaseIterator(&frame);
 	return r;
 }

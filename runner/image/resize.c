@@ -152,6 +152,7 @@ static void resize_row(const struct axis *a, const uint8_t *from, uint8_t *to, u
  */
 struct rows {
 	const struct image *source;
+	const struct image_watch *watch;
 	const struct axis *columns;     /* NULL: the source's rows as they are */
 	uint32_t width, kept, made;
 	uint8_t *pixels;                /* [kept, width, channels] */
@@ -173,20 +174,26 @@ static const uint8_t *get_row(struct rows *rows, uint32_t y)
 }
 
 /* One target row of the second pass; sums [row bytes] is scratch. */
-static void resize_column_row(struct rows *rows, const struct window *w, int32_t *sums, uint8_t *to,
-			      size_t row_bytes)
+static int resize_column_row(struct rows *rows, const struct window *w, int32_t *sums, uint8_t *to,
+			     size_t row_bytes, struct err *err)
 {
 	for (size_t i = 0; i < row_bytes; i++)
 		sums[i] = 1 << (POINT - 1);
 	for (uint32_t y = 0; y < w->n; y++) {
-		const uint8_t *from = get_row(rows, w->first + y);
+		int r = image_ask(rows->watch, err);
+		const uint8_t *from;
 		int32_t weight = w->weights[y];
+
+		if (r < 0)
+			return r;
+		from = get_row(rows, w->first + y);
 
 		for (size_t i = 0; i < row_bytes; i++)
 			sums[i] += from[i] * weight;
 	}
 	for (size_t i = 0; i < row_bytes; i++)
 		to[i] = round_sum(sums[i]);
+	return 0;
 }
 
 static int resize_rows(struct rows *rows, const struct axis *vertical, struct image *ret,
@@ -194,25 +201,32 @@ static int resize_rows(struct rows *rows, const struct axis *vertical, struct im
 {
 	size_t row_bytes = image_row_bytes(ret);
 	int32_t *sums;
+	int r = 0;
 
 	if (!vertical) {
-		for (uint32_t y = 0; y < ret->height; y++)
+		for (uint32_t y = 0; r == 0 && y < ret->height; y++) {
 			memcpy(image_row(ret, y), get_row(rows, y), row_bytes);
-		return 0;
+			r = image_ask(rows->watch, err);
+		}
+		return r;
 	}
 	sums = calloc(row_bytes, sizeof *sums);
 	if (!sums)
 		return err_set(err, -ENOMEM, "out of memory for resizing");
-	for (uint32_t y = 0; y < ret->height; y++)
-		resize_column_row(rows, &vertical->windows[y], sums, image_row(ret, y), row_bytes);
+	for (uint32_t y = 0; r == 0 && y < ret->height; y++)
+		r = resize_column_row(rows, &vertical->windows[y], sums, image_row(ret, y),
+				      row_bytes, err);
 	free(sums);
-	return 0;
+	return r;
 }
 
 static int resize_passes(const struct image *im, const struct axis *columns,
-			 const struct axis *vertical, struct image *ret, struct err *err)
+			 const struct axis *vertical, const struct image_watch *watch,
+			 struct image *ret, struct err *err)
 {
-	struct rows rows = { .source = im, .columns = columns, .width = ret->width };
+	struct rows rows = {
+		.source = im, .watch = watch, .columns = columns, .width = ret->width,
+	};
 	int r;
 
 	rows.kept = vertical && vertical->longest < im->height ? vertical->longest : im->height;
@@ -229,8 +243,8 @@ static int resize_passes(const struct image *im, const struct axis *columns,
 }
 
 /* A pass over a side that stays is left out, not a pass with a weight of one. */
-static int resize_smooth(const struct image *im, enum image_filter filter, struct image *ret,
-			 struct err *err)
+static int resize_smooth(const struct image *im, enum image_filter filter,
+			 const struct image_watch *watch, struct image *ret, struct err *err)
 {
 	bool wider = im->width != ret->width, taller = im->height != ret->height;
 	struct axis columns = { 0 }, vertical = { 0 };
@@ -241,7 +255,8 @@ static int resize_smooth(const struct image *im, enum image_filter filter, struc
 	if (r == 0 && taller)
 		r = axis_init(&vertical, im->height, ret->height, filter, err);
 	if (r == 0)
-		r = resize_passes(im, wider ? &columns : NULL, taller ? &vertical : NULL, ret, err);
+		r = resize_passes(im, wider ? &columns : NULL, taller ? &vertical : NULL, watch, ret,
+				  err);
 	axis_finish(&columns);
 	axis_finish(&vertical);
 	return r;
@@ -260,7 +275,8 @@ static uint32_t *nearest_positions(uint32_t from, uint32_t to)
 	return positions;
 }
 
-static int resize_nearest(const struct image *im, struct image *ret, struct err *err)
+static int resize_nearest(const struct image *im, const struct image_watch *watch,
+			  struct image *ret, struct err *err)
 {
 	uint32_t *xs = nearest_positions(im->width, ret->width);
 	uint32_t *ys = nearest_positions(im->height, ret->height);
@@ -272,6 +288,7 @@ static int resize_nearest(const struct image *im, struct image *ret, struct err 
 
 		for (uint32_t x = 0; x < ret->width; x++)
 			memcpy(to + x * im->channels, from + xs[x] * im->channels, im->channels);
+		r = image_ask(watch, err);
 	}
 	free(xs);
 	free(ys);
@@ -279,16 +296,16 @@ static int resize_nearest(const struct image *im, struct image *ret, struct err 
 }
 
 int image_resize(const struct image *im, uint32_t width, uint32_t height, enum image_filter filter,
-		 struct image *ret, struct err *err)
+		 const struct image_watch *watch, struct image *ret, struct err *err)
 {
 	int r = image_new(width, height, im->channels, ret, err);
 
 	if (r < 0)
 		return r;
 	if (filter == IMAGE_NEAREST)
-		r = resize_nearest(im, ret, err);
+		r = resize_nearest(im, watch, ret, err);
 	else
-		r = resize_smooth(im, filter, ret, err);
+		r = resize_smooth(im, filter, watch, ret, err);
 	if (r < 0)
 		image_finish(ret);
 	return r;

@@ -28,7 +28,8 @@ static void copy_pixels(const uint8_t *from, ptrdiff_t step, uint8_t *to, uint32
 			to[c] = from[c];
 }
 
-int image_turn(struct image *im, unsigned orientation, struct err *err)
+int image_turn(struct image *im, unsigned orientation, const struct image_watch *watch,
+	       struct err *err)
 {
 	const struct turn *turn = &turns[orientation];
 	ptrdiff_t pixel = im->channels, row = (ptrdiff_t)image_row_bytes(im);
@@ -50,10 +51,16 @@ int image_turn(struct image *im, unsigned orientation, struct err *err)
 		from += (im->height - 1) * row;
 		row = -row;
 	}
-	for (uint32_t y = 0; y < upright.height; y++)
+	for (uint32_t y = 0; y < upright.height; y++) {
+		r = image_ask(watch, err);
+		if (r < 0) {
+			image_finish(&upright);
+			return r;
+		}
 		copy_pixels(from + (ptrdiff_t)y * (turn->transposed ? pixel : row),
 			    turn->transposed ? row : pixel, image_row(&upright, y), upright.width,
 			    im->channels);
+	}
 	image_finish(im);
 	*im = upright;
 	return 0;

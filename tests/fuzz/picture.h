@@ -27,7 +27,7 @@ static inline void fuzz_picture(image_decoder *decode, const uint8_t *data, size
 	image_finish(&mask);
 	image_flatten(&im);
 	fuzz_require(im.channels == 3);
-	fuzz_require(image_resize(&im, 24, 9, IMAGE_LANCZOS, &small, &err) == 0);
+	fuzz_require(image_resize(&im, 24, 9, IMAGE_LANCZOS, NULL, &small, &err) == 0);
 	image_finish(&small);
 	image_finish(&im);
 }

@@ -25,6 +25,7 @@ static struct fixture fixture;
 /* What a run gave: the PNG's pixels, and the decoder's own before the mask was applied. */
 struct result {
 	struct image picture, decoded;
+	struct image start, mask;               /* what it is made from, until that is done with */
 };
 
 static void on_tap(void *context, const char *name, const float *data, size_t n)
@@ -38,22 +39,45 @@ static void on_tap(void *context, const char *name, const float *data, size_t n)
 	image_from_float(data, SIDE, SIDE, r->decoded.pixels);
 }
 
+/* Whoever looks at them later finds nothing. */
+static void on_inputs_done(void *context)
+{
+	struct result *r = context;
+
+	image_finish(&r->start);
+	image_finish(&r->mask);
+}
+
+static struct image copy(const struct image *im)
+{
+	struct image ret;
+
+	if (!im)
+		return (struct image){ 0 };
+	assert_int_equal(image_crop_middle(im, im->width, im->height, &ret, NULL), 0);
+	return ret;
+}
+
 static void draw(const char *prompt, const struct image *start, double strength,
 		 const struct image *mask, struct result *ret)
 {
 	const struct pipeline_request request = {
 		.prompt = prompt, .width = SIDE, .height = SIDE, .steps = 12, .seed = 5,
-		.guidance = 1.5, .cfg_truncation = 1, .images = start, .n_images = start ? 1 : 0,
-		.strength = strength, .mask = mask,
+		.guidance = 1.5, .cfg_truncation = 1, .images = &ret->start, .n_images = start ? 1 : 0,
+		.strength = strength, .mask = mask ? &ret->mask : NULL,
 	};
-	const struct pipeline_hooks hooks = { .context = ret, .tap = on_tap };
+	const struct pipeline_hooks hooks = {
+		.context = ret, .tap = on_tap, .inputs_done = on_inputs_done,
+	};
 	struct buf png = BUF_INIT(LIMIT_IMAGE);
 	struct err err = { 0 };
 
-	*ret = (struct result){ 0 };
+	*ret = (struct result){ .start = copy(start), .mask = copy(mask) };
 	if (pipeline_generate(fixture.pipeline, &request, &hooks, &png, &err) < 0 ||
-	    image_read(png.data, png.len, &ret->picture, &err) < 0)
+	    image_read(png.data, png.len, LIMIT_INPUT_PIXELS, NULL, &ret->picture, &err) < 0)
 		fail_msg("%s: %s", prompt, err.text);
+	assert_null(ret->start.pixels);
+	assert_null(ret->mask.pixels);
 	buf_finish(&png);
 }
 
@@ -176,7 +200,7 @@ static void test_mask(void **unused)
 static void test_refused(void **unused)
 {
 	struct image pictures[2] = { { SIDE, SIDE, 3, calloc(SIDE * SIDE, 3) } };
-	struct image mask = make_mask(nowhere);
+	struct image mask = make_mask(nowhere), narrow = { 1, 5000, 1, calloc(5000, 1) };
 	struct pipeline_request request = {
 		.prompt = "a tree", .width = SIDE, .height = SIDE, .steps = 2, .seed = 1,
 		.cfg_truncation = 1, .images = pictures, .n_images = 2, .strength = -1,
@@ -192,6 +216,13 @@ static void test_refused(void **unused)
 	request.mask = &mask;
 	assert_int_equal(pipeline_generate(fixture.pipeline, &request, NULL, &png, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "marks nothing"));
+	request.mask = &narrow;
+	assert_int_equal(pipeline_generate(fixture.pipeline, &request, NULL, &png, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "invalid mask: 1x5000: too narrow"));
+	request.images = &narrow;
+	assert_int_equal(pipeline_generate(fixture.pipeline, &request, NULL, &png, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "invalid image 0: 1x5000: too narrow"));
+	image_finish(&narrow);
 	image_finish(&pictures[0]);
 	image_finish(&mask);
 	buf_finish(&png);

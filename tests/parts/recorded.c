@@ -307,7 +307,7 @@ static void read_picture(const json_t *name, struct image *ret)
 	char *file = golden_text(golden_path("cases/%s", json_string_value(name)), &len);
 	struct err err = { 0 };
 
-	if (image_read(file, len, ret, &err) < 0)
+	if (image_read(file, len, LIMIT_INPUT_PIXELS, NULL, ret, &err) < 0)
 		fail_msg("%s: %s", json_string_value(name), err.text);
 	free(file);
 }

@@ -123,8 +123,10 @@ int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
 		return err_set(err, -EDOM, "the numbers are not finite");
 	if (strcmp(r->prompt, "tell") == 0) {
 		tell(r, png);
+		hooks->inputs_done(hooks->context);
 		return 0;
 	}
+	hooks->inputs_done(hooks->context);
 	for (uint32_t i = 1; slow || i <= r->steps; i++) {
 		if (hooks->cancelled(hooks->context))
 			return err_set(err, -ECANCELED, "cancelled");

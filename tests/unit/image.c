@@ -1,6 +1,7 @@
 /*
  * image.c: rounding and clamping of pixels; a PNG that decodes to the same pixels.
  */
+#include <errno.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,7 +37,7 @@ static void test_png_round_trip(void **unused)
 	(void)unused;
 	for (i = 0; i < sizeof rgb; i++)
 		rgb[i] = (uint8_t)(i * 31 ^ i >> 3);
-	assert_int_equal(image_write_png(rgb, WIDTH, HEIGHT, &out, &err), 0);
+	assert_int_equal(image_write_png(rgb, WIDTH, HEIGHT, NULL, &out, &err), 0);
 	assert_true(png_image_begin_read_from_memory(&image, out.data, out.len));
 	assert_int_equal(image.width, WIDTH);
 	assert_int_equal(image.height, HEIGHT);
@@ -56,9 +57,39 @@ static void test_png_that_does_not_fit(void **unused)
 	(void)unused;
 	for (i = 0; i < sizeof rgb; i++)
 		rgb[i] = (uint8_t)(i * i >> 4);
-	assert_true(image_write_png(rgb, 64, 64, &out, &err) < 0);
+	assert_true(image_write_png(rgb, 64, 64, NULL, &out, &err) < 0);
 	assert_non_null(strstr(err.text, "does not fit"));
 	buf_finish(&out);
+}
+
+static bool countdown(void *context)
+{
+	int *left = context;
+
+	return (*left)-- == 0;
+}
+
+/* Asked before every row. */
+static void test_png_cancelled(void **unused)
+{
+	enum { SIDE = 64 };
+	uint8_t rgb[SIDE * SIDE * 3] = { 0 };
+	int k;
+
+	(void)unused;
+	for (k = 0; k <= SIDE; k++) {
+		int left = k;
+		const struct image_watch watch = { .cancelled = countdown, .context = &left };
+		struct buf out = BUF_INIT(1 << 20);
+		struct err err = { 0 };
+		int r = image_write_png(rgb, SIDE, SIDE, &watch, &out, &err);
+
+		assert_int_equal(r, k < SIDE ? -ECANCELED : 0);
+		assert_int_equal(left, k < SIDE ? -1 : 0);
+		assert_string_equal(err.text, k < SIDE ? "cancelled" : "");
+		assert_int_equal(out.len != 0, k == SIDE);
+		buf_finish(&out);
+	}
 }
 
 int main(void)
@@ -67,6 +98,7 @@ int main(void)
 		cmocka_unit_test(test_pixels),
 		cmocka_unit_test(test_png_round_trip),
 		cmocka_unit_test(test_png_that_does_not_fit),
+		cmocka_unit_test(test_png_cancelled),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

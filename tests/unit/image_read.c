@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "common/digest.h"
+#include "common/limits.h"
 #include "runner/image/image_private.h"
 #include "tests/golden.h"
 
@@ -50,7 +51,7 @@ static struct image read_file(const char *name)
 	struct image im;
 	struct err err;
 
-	if (image_read(b.data, b.len, &im, &err) < 0)
+	if (image_read(b.data, b.len, LIMIT_INPUT_PIXELS, NULL, &im, &err) < 0)
 		fail_msg("%s: %s", name, err.text);
 	free(b.data);
 	return im;
@@ -131,7 +132,7 @@ static void check_refused(const char *name, const uint8_t *data, size_t len, con
 {
 	struct image im = { .width = 1 };
 	struct err err = { 0 };
-	int r = image_read(data, len, &im, &err);
+	int r = image_read(data, len, LIMIT_INPUT_PIXELS, NULL, &im, &err);
 
 	if (r != -EINVAL || !strstr(err.text, want))
 		fail_msg("%s (%zu bytes): %d '%s', want '%s'", name, len, r, err.text, want);
@@ -208,7 +209,7 @@ static void bombs(void **state)
 		struct bytes b = load(names[i]);
 		struct image im;
 
-		if (image_read(b.data, b.len, &im, NULL) == 0)
+		if (image_read(b.data, b.len, LIMIT_INPUT_PIXELS, NULL, &im, NULL) == 0)
 			image_finish(&im);
 		free(b.data);
 	}
@@ -235,6 +236,60 @@ static void scans_of_large_pictures(void **state)
 			assert_non_null(strstr(err.text, rows[i].error));
 		else
 			image_finish(&im);
+		free(b.data);
+	}
+}
+
+struct countdown {
+	int left, asked;                /* says yes once left is 0 */
+};
+
+static bool countdown(void *context)
+{
+	struct countdown *c = context;
+
+	c->asked++;
+	return c->left-- == 0;
+}
+
+static int read_watched(const struct bytes *b, int left, int *ret_asked, struct image *ret,
+			struct err *err)
+{
+	struct countdown c = { .left = left };
+	const struct image_watch watch = { .cancelled = countdown, .context = &c };
+	int r = image_read(b->data, b->len, LIMIT_INPUT_PIXELS, &watch, ret, err);
+
+	*ret_asked = c.asked;
+	return r;
+}
+
+/* Often enough, and at once when the answer is yes. */
+static void cancelled(void **state)
+{
+	static const struct { const char *name; int least; } rows[] = {
+		{ "png-rgb.png", 29 }, { "png-interlaced.png", 7 * 29 }, { "png-exif-6.png", 29 + 37 },
+		{ "jpeg-420.jpg", 29 }, { "jpeg-progressive.jpg", 29 + 2 * 10 },
+		{ "jpeg-cmyk.jpg", 29 }, { "jpeg-exif-6.jpg", 16 + 24 }, { "webp-lossy.webp", 4 },
+		{ "webp-lossless.webp", 2 }, { "webp-animated.webp", 2 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct bytes b = load(rows[i].name);
+		struct image im;
+		struct err err;
+		int all, asked;
+
+		assert_int_equal(read_watched(&b, -1, &all, &im, &err), 0);
+		image_finish(&im);
+		if (all < rows[i].least)
+			fail_msg("%s: asked %d times", rows[i].name, all);
+		for (int left = 0; left < all; left++) {
+			assert_int_equal(read_watched(&b, left, &asked, &im, &err), -ECANCELED);
+			assert_int_equal(asked, left + 1);
+			assert_string_equal(err.text, "cancelled");
+			assert_null(im.pixels);
+		}
 		free(b.data);
 	}
 }
@@ -287,6 +342,7 @@ int main(void)
 		cmocka_unit_test(refused),
 		cmocka_unit_test(cut_off),
 		cmocka_unit_test(scans_of_large_pictures),
+		cmocka_unit_test(cancelled),
 		cmocka_unit_test(orientations),
 	};
 

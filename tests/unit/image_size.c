@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "common/digest.h"
+#include "common/limits.h"
 #include "runner/image/image_private.h"
 #include "tests/golden.h"
 
@@ -77,7 +78,7 @@ static void check_resize(const json_t *row)
 	struct image im = formula(side(row, "from", 0), side(row, "from", 1), channels), resized;
 
 	assert_int_equal(image_resize(&im, side(row, "to", 0), side(row, "to", 1), filter_of(row),
-				      &resized, NULL), 0);
+				      NULL, &resized, NULL), 0);
 	assert_int_equal(resized.channels, channels);
 	check_digest(&resized, row, "sha256");
 	image_finish(&im);
@@ -95,7 +96,7 @@ static void check_cover(const json_t *row)
 	struct image im = formula(side(row, "from", 0), side(row, "from", 1), 3), covering;
 
 	assert_int_equal(image_cover(&im, side(row, "to", 0), side(row, "to", 1), IMAGE_LANCZOS,
-				     &covering, NULL), 0);
+				     NULL, &covering, NULL), 0);
 	assert_int_equal(covering.width, side(row, "to", 0));
 	assert_int_equal(covering.height, side(row, "to", 1));
 	check_digest(&covering, row, "sha256");
@@ -110,7 +111,8 @@ static void covered(void **state)
 
 	(void)state;
 	check_rows("cover", check_cover);
-	assert_int_equal(image_cover(&im, 4096, 4096, IMAGE_NEAREST, &covering, &err), -EINVAL);
+	assert_int_equal(image_cover(&im, 4096, 4096, IMAGE_NEAREST, NULL, &covering, &err),
+			 -EINVAL);
 	assert_non_null(strstr(err.text, "1x3000: too narrow"));
 	image_finish(&im);
 }
@@ -126,8 +128,8 @@ static void references(void **state)
 						     json_object_get(row, "input"))), &len);
 		struct image im, ready;
 
-		assert_int_equal(image_read(file, len, &im, NULL), 0);
-		assert_int_equal(image_reference(&im, &ready, NULL), 0);
+		assert_int_equal(image_read(file, len, LIMIT_INPUT_PIXELS, NULL, &im, NULL), 0);
+		assert_int_equal(image_reference(&im, NULL, &ready, NULL), 0);
 		assert_int_equal(ready.width, side(row, "result", 0));
 		assert_int_equal(ready.height, side(row, "result", 1));
 		check_digest(&ready, row, "sha256_rgb8");
@@ -142,7 +144,7 @@ static void check_reference(uint32_t width, uint32_t height, const char *want)
 {
 	struct image im = formula(width, height, 3), ready;
 	struct err err;
-	int r = image_reference(&im, &ready, &err);
+	int r = image_reference(&im, NULL, &ready, &err);
 
 	if (want) {
 		assert_int_equal(r, -EINVAL);
@@ -162,6 +164,73 @@ static void references_refused(void **state)
 	check_reference(64, 513, "64x513: a picture to refer to is at most 8 times");
 	check_reference(513, 64, "513x64: ");
 	check_reference(64, 512, NULL);
+}
+
+static bool countdown(void *context)
+{
+	int *left = context;
+
+	return (*left)-- == 0;
+}
+
+/* From 40x30. */
+static int resize_watched(uint32_t width, uint32_t height, enum image_filter filter, int *left)
+{
+	const struct image_watch watch = { .cancelled = countdown, .context = left };
+	struct image im = formula(40, 30, 3), ret;
+	struct err err;
+	int r = image_resize(&im, width, height, filter, &watch, &ret, &err);
+
+	if (r < 0) {
+		assert_string_equal(err.text, "cancelled");
+		assert_null(ret.pixels);
+	}
+	image_finish(&ret);
+	image_finish(&im);
+	return r;
+}
+
+/* Every row of each pass, and at once when the answer is yes. */
+static void resize_cancelled(void **state)
+{
+	static const struct { uint32_t to[2]; enum image_filter filter; int least; } rows[] = {
+		{ { 20, 60 }, IMAGE_LANCZOS, 60 }, { { 20, 10 }, IMAGE_LANCZOS, 30 },
+		{ { 80, 30 }, IMAGE_BICUBIC, 30 }, { { 40, 50 }, IMAGE_BICUBIC, 50 },
+		{ { 20, 60 }, IMAGE_NEAREST, 60 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		const uint32_t *to = rows[i].to;
+		int left = -1, all;
+
+		assert_int_equal(resize_watched(to[0], to[1], rows[i].filter, &left), 0);
+		all = -1 - left;
+		assert_true(all >= rows[i].least);
+		for (int k = 0; k < all; k++) {
+			left = k;
+			assert_int_equal(resize_watched(to[0], to[1], rows[i].filter, &left),
+					 -ECANCELED);
+			assert_int_equal(left, -1);
+		}
+	}
+}
+
+/* What prepares pictures hands the question on. */
+static void fit_cancelled(void **state)
+{
+	int left = 3;
+	const struct image_watch watch = { .cancelled = countdown, .context = &left };
+	struct image im = formula(1100, 1000, 3), ret = { 0 };
+	struct err err;
+
+	(void)state;
+	assert_int_equal(image_reference(&im, &watch, &ret, &err), -ECANCELED);
+	assert_null(ret.pixels);
+	left = 3;
+	assert_int_equal(image_cover(&im, 64, 128, IMAGE_LANCZOS, &watch, &ret, &err), -ECANCELED);
+	assert_null(ret.pixels);
+	image_finish(&im);
 }
 
 static void output_sizes(void **state)
@@ -270,6 +339,8 @@ int main(void)
 		cmocka_unit_test(covered),
 		cmocka_unit_test(references),
 		cmocka_unit_test(references_refused),
+		cmocka_unit_test(resize_cancelled),
+		cmocka_unit_test(fit_cancelled),
 		cmocka_unit_test(output_sizes),
 		cmocka_unit_test(masks),
 		cmocka_unit_test(cropped),

@@ -1,5 +1,5 @@
 /*
- * inputs.c on its own: when it asks whether to stop, what it holds afterwards, and its
+ * inputs.c on its own: that it asks whether to stop, what it holds afterwards, and its
  * bounds. The socket's side of it is in tests/runner/link.c.
  */
 #include <errno.h>
@@ -22,7 +22,7 @@ static void add(struct inputs *in, const char *name)
 	free(data);
 }
 
-/* context: calls left until it says yes; never reaches 0 from below. */
+/* context: questions left until it says yes; below 0: never. */
 static bool countdown(void *context)
 {
 	int *left = context;
@@ -30,26 +30,41 @@ static bool countdown(void *context)
 	return (*left)-- == 0;
 }
 
-static void cancelled_between(void **state)
+/* Two pictures and a mask of another size. */
+static int read_watched(struct inputs *in, int *left, struct err *err)
 {
+	const struct image_watch watch = { .cancelled = countdown, .context = left };
 	struct msg_generate g = { .images = 2, .mask = (char[]){ "alpha" } };
 
-	(void)state;
+	*in = (struct inputs){ 0 };
 	assert_int_equal(inputs_announced(&g), 3);
-	for (int left = 0; left <= 3; left++) {
-		struct inputs in = { 0 };
-		int calls = left;
-		struct err err;
+	add(in, "png-rgba.png");
+	add(in, "png-rgba.png");
+	add(in, "png-interlaced-tiny.png");
+	return inputs_read(in, &g, &watch, err);
+}
 
-		for (int i = 0; i < 3; i++)
-			add(&in, "png-rgba.png");
-		/* Asked once before each of the three. */
-		assert_int_equal(inputs_read(&in, &g, countdown, &calls, &err),
-				 left < 3 ? -ECANCELED : 0);
-		assert_int_equal(in.n_images, left < 2 ? left : 2);
-		assert_int_equal(in.mask.pixels != NULL, left == 3);
-		for (int i = 0; i < 3; i++)
-			assert_int_equal(in.files[i].data != NULL, i >= left);
+/* Whenever it is: no picture's fault, and nothing half done. */
+static void cancelled(void **state)
+{
+	struct inputs in;
+	struct err err;
+	int left = -1, all;
+
+	(void)state;
+	assert_int_equal(read_watched(&in, &left, &err), 0);
+	assert_int_equal(in.n_images, 2);
+	assert_non_null(in.mask.pixels);
+	inputs_finish(&in);
+	all = -1 - left;
+	/* Before each file, and every row: of the pictures, of the mask made larger. */
+	assert_true(all >= 3 + 3 * 29);
+	for (int k = 0; k < all; k++) {
+		left = k;
+		assert_int_equal(read_watched(&in, &left, &err), -ECANCELED);
+		assert_int_equal(left, -1);
+		assert_string_equal(err.text, "cancelled");
+		assert_true(in.n_images <= 2 && !in.mask.pixels);
 		inputs_finish(&in);
 		assert_int_equal(in.n_files, 0);
 	}
@@ -70,10 +85,9 @@ static void sizes(void **state)
 			.images = 1, .width = rows[i].asked[0], .height = rows[i].asked[1],
 		};
 		struct inputs in = { 0 };
-		int never = -1;
 
 		add(&in, "png-rgb.png");        /* 37x29 */
-		assert_int_equal(inputs_read(&in, &g, countdown, &never, NULL), 0);
+		assert_int_equal(inputs_read(&in, &g, NULL, NULL), 0);
 		assert_int_equal(g.width, rows[i].want[0]);
 		assert_int_equal(g.height, rows[i].want[1]);
 		inputs_finish(&in);
@@ -93,12 +107,39 @@ static void too_many_bytes(void **state)
 	inputs_finish(&in);
 }
 
+/* As if others came before a picture and its mask: refused before they are unpacked. */
+static void too_many_pixels(void **state)
+{
+	enum { PIXELS = 37 * 29 };
+	static const struct { uint32_t left; const char *says; } rows[] = {
+		{ 2 * PIXELS, NULL },
+		{ 2 * PIXELS - 1, "invalid mask: PNG: 37x29: above the 1072 pixels that the other" },
+		{ PIXELS - 1, "invalid image 0: PNG: 37x29: above the 1072 pixels that the other" },
+		{ 0, "invalid image 0: PNG: 37x29: above the 0 pixels that the other" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct msg_generate g = { .images = 1, .mask = (char[]){ "alpha" } };
+		struct inputs in = { .pixels = LIMIT_INPUT_PIXELS_ALL - rows[i].left };
+		struct err err = { 0 };
+
+		add(&in, "png-rgba.png");
+		add(&in, "png-rgba.png");
+		assert_int_equal(inputs_read(&in, &g, NULL, &err), rows[i].says ? -EINVAL : 0);
+		if (rows[i].says)
+			assert_non_null(strstr(err.text, rows[i].says));
+		inputs_finish(&in);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(cancelled_between),
+		cmocka_unit_test(cancelled),
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(too_many_bytes),
+		cmocka_unit_test(too_many_pixels),
 	};
 
 	return cmocka_run_group_tests_name("inputs", tests, NULL, NULL);
