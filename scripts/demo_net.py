@@ -1,7 +1,8 @@
 """The transformer part of train_demo.py: the maths of diffusers' ZImageTransformer2DModel and
 of the layers of transformers' Qwen3Model that reach it, written for a batch whose pictures
-have one size and whose prompts are padded to one length, so that nothing is masked. Works on dicts of those models' own parameters, by their names;
-check() compares with the reference modules.
+have one size and whose prompts are padded to one length, so that nothing is masked. Works
+on dicts of those models' own parameters, by their names; check() compares with the
+reference modules.
 """
 import torch
 import torch.nn.functional as F

@@ -389,7 +389,8 @@ def draw_boat(c, spec, rng):
     c.cover(c.box(x, y - 0.25 * u, 0.014 * u, 0.3 * u), colour_of(90, 60, 40))
     sail = rgb(spec.colour)
     for s, top, width in ((1, -0.53, 0.27), (-1, -0.45, 0.22)):
-        points = [(x + s * 0.025 * u, y + top * u), (x + s * width * u, y - 0.09 * u), (x + s * 0.025 * u, y - 0.09 * u)]
+        inner, foot = x + s * 0.025 * u, y - 0.09 * u
+        points = [(inner, y + top * u), (x + s * width * u, foot), (inner, foot)]
         c.cover(c.polygon([(float(a), float(b)) for a, b in points]), sail)
     hull = [(x - 0.31 * u, y - 0.04 * u), (x + 0.31 * u, y - 0.04 * u), (x + 0.2 * u, y + 0.1 * u),
             (x - 0.2 * u, y + 0.1 * u)]

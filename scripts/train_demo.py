@@ -2,7 +2,7 @@
 """Makes demo/model from nothing: draws pictures, trains the VAE, learns the tokenizer, trains
 text encoder and transformer together, and writes a diffusers folder in bfloat16.
 
-    scripts/train_demo.py --work DIR --out DIR [--minutes 90] [--seed 1]
+    scripts/train_demo.py --work DIR --out DIR [--minutes 90] [--seed 1] [--threads 2]
     scripts/train_demo.py --work DIR --out DIR --export       the state so far, no training
 
 Needs torch 2.15.0, diffusers 0.42.1, transformers 5.24.0 and what they bring (tokenizers,
@@ -37,7 +37,7 @@ from demo_optim import Muon
 from demo_pictures import combination, draw, embellish, held_out, prompt_text, random_size, random_spec, TAGS
 
 VAE_SHARE = 0.12                        # of the minutes; drawing and encoding come on top
-PICTURES = 16000
+PICTURES = 12000
 BATCH = 64
 MUON_RATE, ADAM_RATE = 0.02, 3e-3
 WARM_UP = 30
@@ -246,6 +246,8 @@ def write_text_encoder(text, folder):
         "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "torch_dtype": "bfloat16",
         "transformers_version": "4.51.0", "rope_scaling": None, "pad_token_id": None,
         "vocab_size": text.config.vocab_size, **demo_net.TEXT_ENCODER})
+    write_json(os.path.join(folder, "generation_config.json"), {
+        "_from_model_config": True, "transformers_version": "4.51.0", "use_cache": True})
 
 
 def write_folder(out, vae, latents, tokenizer, modules):
@@ -288,9 +290,10 @@ def main():
     parser.add_argument("--out", required=True)
     parser.add_argument("--minutes", type=float, default=90)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--export", action="store_true")
     args = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(args.threads)
     os.makedirs(args.work, exist_ok=True)
     forbidden = {combination(s) for s in held_out()}
     at = {name: os.path.join(args.work, name + ".pt") for name in ("vae", "latents", "train")}
