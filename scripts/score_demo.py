@@ -15,6 +15,7 @@ import argparse
 import base64
 import io
 import json
+import os
 import sys
 import urllib.request
 
@@ -96,6 +97,7 @@ def from_easel(specs, host, model, setting):
 
 
 def from_diffusers(specs, folder, setting, batch=25):
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
     from diffusers import ZImagePipeline
     pipe = ZImagePipeline.from_pretrained(folder, torch_dtype=torch.float32)
