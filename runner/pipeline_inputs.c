@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "runner/pipeline_private.h"
 
 /* ---- who is what ---- */
@@ -100,6 +101,17 @@ static int fit_start(const struct pipeline *p, struct drawing *d, struct err *er
 	return code == -EINVAL ? err_prefix(err, "invalid mask") : code;
 }
 
+/* A choice that cannot have an effect is said once, in the log. */
+static void tell_unguided(const struct drawing *d, bool distilled)
+{
+	const struct pipeline_request *r = d->request;
+
+	if (d->guided || !r->negative || !*r->negative)
+		return;
+	log_info("the negative prompt has no effect: %s",
+		 distilled ? "the model is distilled" : "guidance is too low");
+}
+
 int drawing_plan(struct pipeline *p, const struct pipeline_request *r, struct drawing *d,
 		 struct err *err)
 {
@@ -118,6 +130,7 @@ int drawing_plan(struct pipeline *p, const struct pipeline_request *r, struct dr
 	d->latent = calloc(d->n, sizeof *d->latent);
 	if (!d->latent)
 		return err_set(err, -ENOMEM, "out of memory");
+	tell_unguided(d, parts->distilled);
 	noise_seed(&d->noise, r->seed);
 	code = choose_roles(p, d, err);
 	if (code == 0)

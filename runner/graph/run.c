@@ -37,7 +37,7 @@ int arena_check(struct vk *vk, uint64_t bytes, struct err *err)
 	if (bytes <= most)
 		return 0;
 	return err_set(err, -ENOMEM, "this picture needs %" PRIu64 " bytes of workspace on %s, "
-		       "which has room for %" PRIu64 ": choose a smaller size",
+		       "which has room for %" PRIu64 ": choose a smaller size or fewer pictures",
 		       bytes, vk_info(vk)->name, most);
 }
 
