@@ -19,8 +19,10 @@ LAYERS = [
     ("common/", ("common/",), ("jansson.h", "openssl/")),
     ("shaders/", ("shaders/",), ()),
     ("runner/vk/", ("common/", "runner/vk/", "shaders/"), ("vulkan/",)),
-    ("runner/graph/", ("common/", "runner/vk/vk.h", "runner/graph/", "shaders/"), ()),
-    ("runner/ops/", ("common/", "runner/graph/", "runner/vk/vk.h", "runner/ops/", "shaders/"), ()),
+    ("runner/host/", ("common/", "runner/host/"), ("dnnl.h", "omp.h")),
+    ("runner/graph/", ("common/", "runner/vk/vk.h", "runner/host/pool.h", "runner/host/cores.h", "runner/graph/", "shaders/"), ()),
+    ("runner/ops/", ("common/", "runner/graph/", "runner/vk/vk.h", "runner/host/", "runner/ops/",
+                    "shaders/"), ()),
     ("runner/nn/", ("common/", "runner/graph/", "runner/ops/", "runner/nn/"), ()),
     ("runner/tokenizer/", ("common/", "runner/tokenizer/"), ("jansson.h", "pcre2.h", "utf8proc.h")),
     ("runner/import/", ("common/", "runner/import/", "runner/family.h", "runner/weights.h"), ("jansson.h",)),
@@ -47,7 +49,7 @@ LAYERS = [
 NEVER = [("cli/", "common/store.h"), ("gateway/", "runner/")]
 LIBRARIES = ("jansson.h", "openssl/", "vulkan/", "pcre2.h", "utf8proc.h", "png.h", "jpeglib.h",
              "jerror.h", "webp/", "uv.h",
-             "event2/", "http_parser.h")
+             "event2/", "http_parser.h", "dnnl.h", "omp.h")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 

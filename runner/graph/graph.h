@@ -8,6 +8,7 @@
 
 #include "common/dtype.h"
 #include "common/err.h"
+#include "runner/graph/kernels.h"
 #include "runner/vk/vk.h"
 
 /*
@@ -46,6 +47,19 @@ struct arena {
 };
 
 struct node;
+struct host_call;
+
+/* How a kernel set computes an op: one of the two, or neither (it falls back). */
+struct op_kernel {
+	/*
+	 * Completes a dispatch that computes output rows [row0, row0 + rows): shader, spec from
+	 * constant_id 1 on, input formats, op parameters behind the push head, groups.
+	 * Bindings, push head and spec 0 (subgroup size) are the graph's.
+	 */
+	void (*dispatch)(const struct node *n, const struct vk_limits *limits,
+			 uint32_t row0, uint32_t rows, struct vk_dispatch *d);
+	void (*run)(const struct host_call *c);
+};
 
 /* What an op is; one constant per op, in its own file under runner/ops. */
 struct op_class {
@@ -54,13 +68,7 @@ struct op_class {
 	bool whole;                             /* rows cannot be cut into bands */
 	/* Floating-point operations for one output row, for slicing. */
 	double (*row_flops)(const struct node *n);
-	/*
-	 * Completes a dispatch that computes output rows [row0, row0 + rows): shader, spec from
-	 * constant_id 1 on, input formats, op parameters behind the push head, groups.
-	 * Bindings, push head and spec 0 (subgroup size) are the graph's.
-	 */
-	void (*dispatch)(const struct node *n, const struct vk_limits *limits,
-			 uint32_t row0, uint32_t rows, struct vk_dispatch *d);
+	struct op_kernel kernels[KERNEL_SETS];
 };
 
 enum { NODE_MAX_IN = 4, NODE_MAX_WEIGHTS = 2, NODE_PARAMS = 64 };
@@ -77,7 +85,7 @@ struct node {
 	} params;                               /* the op's own struct */
 };
 
-struct graph *graph_create(struct vk *vk);      /* NULL without memory */
+struct graph *graph_create(struct vk *vk, struct kernels kernels);      /* NULL without memory */
 void graph_destroy(struct graph **g);
 
 /* ---- building (any order, before graph_build) ---- */

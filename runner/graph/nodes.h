@@ -21,8 +21,15 @@ struct tap {
 	T tensor;
 };
 
+/* A command list, or nodes that the host computes. */
+struct step {
+	struct vk_cmd *cmd;                     /* NULL: nodes [first, end) */
+	size_t first, end;
+};
+
 struct graph {
 	struct vk *vk;
+	struct kernels kernels;
 	struct err err;                         /* the first one; code 0: none */
 
 	struct tensor *tensors;
@@ -35,9 +42,10 @@ struct graph {
 	uint64_t arena_bytes, host_bytes;       /* of the last plan */
 
 	struct vk_buffer *host;
-	struct vk_cmd **slices;
-	size_t n_slices, slices_allocated;
+	struct step *steps;
+	size_t n_steps, steps_allocated;
 	bool built;
+	const struct arena *arena;              /* that was recorded; its owner outlives the graph's runs */
 	uint64_t generation;                    /* of the arena that was recorded */
 };
 
@@ -68,8 +76,10 @@ static inline uint64_t graph_offset_of(const struct graph *g, T x)
 void *graph_grown(void *list, size_t n, size_t *allocated, size_t element);
 /* Plans; 0 or the sticky error. */
 int graph_place(struct graph *g);
-/* Records every node into g->slices, for the arena's present buffer. */
+/* How this graph computes a node. */
+const struct op_kernel *graph_kernel(const struct graph *g, const struct node *n);
+/* Records every node into g->steps, for the arena's present buffer. */
 int graph_record(struct graph *g, const struct arena *arena, struct err *err);
-void graph_drop_slices(struct graph *g);
+void graph_drop_steps(struct graph *g);
 
 #endif

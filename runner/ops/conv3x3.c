@@ -3,16 +3,14 @@
  * its size, or every second place of it. GPU thread.
  */
 #include "runner/ops/gemm.h"
+#include "runner/ops/host/host_ops.h"
 #include "runner/ops/op.h"
+#include "runner/ops/params.h"
 #include "runner/ops/weight_access.h"
 #include "shaders/shaders.h"
 
 enum { TAPS = 9 };
 
-struct conv3x3_params {
-	uint32_t height, width;                 /* of the output */
-	uint32_t shift, stride;                 /* 1: the input is half as large; 2: twice */
-};
 struct push_conv3x3 {
 	uint32_t height, width, n, c, shift, stride, x_stride, w_stride, y_stride;
 };
@@ -46,7 +44,10 @@ static void dispatch(const struct node *n, const struct vk_limits *limits, uint3
 }
 
 static const struct op_class conv3x3 = {
-	.name = "conv3x3", .row_multiple = GEMM_ROWS_MAX, .row_flops = row_flops, .dispatch = dispatch,
+	.name = "conv3x3", .row_multiple = GEMM_ROWS_MAX, .row_flops = row_flops, .kernels = {
+		[KERNELS_SHUFFLE] = { .dispatch = dispatch },
+		[KERNELS_HOST] = { .run = host_conv3x3 },
+	},
 };
 
 T op_conv3x3(struct graph *g, T x, uint32_t h, uint32_t w, enum conv_size size,

@@ -3,17 +3,15 @@
  */
 #include "runner/graph/dispatch.h"
 #include "runner/ops/groups.h"
+#include "runner/ops/host/host_ops.h"
 #include "runner/ops/op.h"
+#include "runner/ops/params.h"
 #include "runner/ops/weight_access.h"
 #include "shaders/shaders.h"
 
 /* Rows up to this many columns get a lane each instead of a subgroup. */
 enum { SHORT_ROW = 256 };
 
-struct norm_params {
-	float eps;
-	uint32_t centered;
-};
 struct push_norm {
 	uint32_t cols, quads;
 	float eps;
@@ -52,7 +50,10 @@ static void dispatch(const struct node *n, const struct vk_limits *limits, uint3
 }
 
 static const struct op_class norm = {
-	.name = "norm", .row_flops = row_flops, .dispatch = dispatch,
+	.name = "norm", .row_flops = row_flops, .kernels = {
+		[KERNELS_SHUFFLE] = { .dispatch = dispatch },
+		[KERNELS_HOST] = { .run = host_norm },
+	},
 };
 
 static T add_norm(struct graph *g, T x, const struct weight *w, struct norm_params p)

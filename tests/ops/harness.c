@@ -2,6 +2,7 @@
  * Runs one graph per case and compares with double precision. Owns the device, the
  * workspace and the operands of the case at hand.
  */
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -18,6 +19,7 @@ enum { MAX_OPERANDS = 16 };
 
 struct bench {
 	struct vk *vk;
+	struct kernels kernels;
 	struct arena arena;
 	struct graph *g;
 	char name[200];
@@ -47,7 +49,7 @@ static void need(bool cond, const char *what, const struct err *err)
 
 static void reserve_arena(struct bench *b)
 {
-	struct graph *g = graph_create(b->vk);
+	struct graph *g = graph_create(b->vk, b->kernels);
 	struct err err = { 0 };
 	T x = graph_input(g, 1, ARENA_BYTES / sizeof(float)), y = op_silu(g, x);
 
@@ -56,12 +58,26 @@ static void reserve_arena(struct bench *b)
 	graph_destroy(&g);
 }
 
+/* Those of EASEL_KERNELS: this program runs once for each set. */
+static void open_kernels(struct bench *b)
+{
+	struct err err = { 0 };
+	const int r = kernels_open(b->vk, getenv("EASEL_KERNELS"), &b->kernels, &err);
+
+	if (r == -ENOTSUP) {
+		printf("# skipped: %s\n", err.text);
+		exit(77);
+	}
+	need(r == 0, "kernels", &err);
+}
+
 struct bench *bench_open(void)
 {
 	struct bench *b = calloc(1, sizeof *b);
 
 	need(b, "bench", NULL);
 	b->vk = device_open();
+	open_kernels(b);
 	b->random = 88172645463325252u;
 	reserve_arena(b);
 	return b;
@@ -73,6 +89,7 @@ int bench_close(struct bench *b)
 
 	printf("%u cases, %u failed\n", b->cases, b->failures);
 	arena_finish(b->vk, &b->arena);
+	kernels_close(&b->kernels);
 	result = device_close(&b->vk, result);
 	free(b);
 	return result;
@@ -85,7 +102,7 @@ struct graph *bench_begin(struct bench *b, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(b->name, sizeof b->name, format, args);
 	va_end(args);
-	b->g = graph_create(b->vk);
+	b->g = graph_create(b->vk, b->kernels);
 	need(b->g, b->name, NULL);
 	return b->g;
 }

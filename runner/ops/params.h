@@ -1,0 +1,53 @@
+#ifndef EASEL_RUNNER_OPS_PARAMS_H
+#define EASEL_RUNNER_OPS_PARAMS_H
+
+#include <stdint.h>
+
+#include "runner/graph/graph.h"
+
+/* What ops keep in node.params, for their shaders' dispatch and their host code. */
+
+struct attention_params {
+	uint32_t n_heads, n_kv_heads, causal;
+};
+
+struct conv3x3_params {
+	uint32_t height, width;                 /* of the output */
+	uint32_t shift, stride;                 /* 1: the input is half as large; 2: twice */
+};
+
+struct norm_params {
+	float eps;
+	uint32_t centered;
+};
+
+enum { GROUP_NORM_CHUNK = 512 };                /* rows of one partial statistic */
+struct group_norm_params {
+	uint32_t n_rows, groups, channels;      /* merge */
+	float eps;
+	uint32_t silu;                          /* apply */
+};
+
+struct rope_params {
+	uint32_t n_heads, halves;
+};
+
+/* FUNCTION of shaders/elementwise.comp. */
+enum elementwise_function {
+	ELEMENTWISE_COPY, ELEMENTWISE_ADD, ELEMENTWISE_SCALE1, ELEMENTWISE_GATE_ADD, ELEMENTWISE_SWIGLU,
+	ELEMENTWISE_SILU, ELEMENTWISE_MUL_ADD,
+};
+struct elementwise_params {
+	uint32_t function;
+};
+
+struct copy_cols_params {
+	uint32_t col0;
+};
+
+static inline const void *node_params(const struct node *n)
+{
+	return n->params.bytes;
+}
+
+#endif
