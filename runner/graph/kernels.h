@@ -13,6 +13,9 @@
  */
 enum kernel_set {
 	KERNELS_SHUFFLE,                        /* shaders: texel fetches, values handed round by shuffles */
+	KERNELS_TILE,                           /* shaders: operands in tiles of shared memory */
+	KERNELS_TILE_F16,                       /* the same with operands in half precision, sums in float32 */
+	KERNELS_MATRIX,                         /* the same with a device's matrix units */
 	KERNELS_HOST,                           /* code of the host on the device's memory, which is the host's */
 	KERNEL_SETS
 };
@@ -21,10 +24,12 @@ struct kernel_set_row {
 	const char *name;                       /* of EASEL_KERNELS */
 	enum kernel_set falls_back;
 	bool (*runs_on)(const struct vk *vk);
+	bool (*chosen_on)(const struct vk *vk); /* where it runs: whether it is worth it; NULL: nowhere, unless named */
+	bool checked;                           /* tried on a product with a known result before it is used */
 	const char *needs;                      /* what a device is without when it cannot */
 	double error;                           /* relative RMS of one op against exact sums, at most */
 };
-/* By enum kernel_set. Of those that run on a device the last one is the default. */
+/* By enum kernel_set. Of those chosen on a device the last one is the default. */
 extern const struct kernel_set_row kernel_sets[KERNEL_SETS];
 
 struct kernels {

@@ -241,6 +241,7 @@ static void limits_get(struct probe *p, const struct properties *props)
 	p->limits.texel_elements = l->maxTexelBufferElements;
 	p->limits.storage_align = l->minStorageBufferOffsetAlignment;
 	p->limits.texel_align = l->minTexelBufferOffsetAlignment;
+	p->limits.shared_bytes = l->maxComputeSharedMemorySize;
 	p->limits.arena_size = arena_limit(p);
 	p->limits.flops_per_ms = flops_per_ms(p->info.type);
 	memcpy(p->max_groups, l->maxComputeWorkGroupCount, sizeof p->max_groups);

@@ -29,11 +29,16 @@ struct operand bench_tensor(struct bench *b, uint32_t rows, uint32_t cols, float
 /* Random numbers rounded to dtype, data at offset bytes inside its buffer. */
 struct operand bench_weight(struct bench *b, enum dtype dtype, uint64_t offset, unsigned rank, const uint32_t *dim);
 
-/* Builds, runs, compares: root mean square of the difference <= bound times that of ref. Frees all. */
+/*
+ * Builds, runs, compares: root mean square of the difference <= bound times that of ref, or
+ * the kernel set's own where that is wider. Frees all.
+ */
 void bench_end(struct bench *b, T y, const double *ref, double bound);
 
-/* Makes element i of a tensor NaN; bench_end_nan() then wants every element of y to be one. */
-void bench_poison(struct bench *b, const struct operand *o, size_t i);
+/* Another value for element i of a tensor. */
+void bench_set(struct bench *b, const struct operand *o, size_t i, float value);
+
+/* As bench_end(), for a y that must be NaN everywhere. */
 void bench_end_nan(struct bench *b, T y);
 
 double *bench_doubles(struct bench *b, size_t n);       /* zeroed, freed by bench_end() */
