@@ -18,6 +18,7 @@
 #include "runner/import/import.h"
 #include "runner/link.h"
 #include "runner/vk/vk.h"
+#include "runner/wide_vectors.h"
 
 static const char help[] =
 	"Usage: easel-runner [--import | --devices | --version | --help]\n"
@@ -101,6 +102,7 @@ static int serve_model(void)
 
 	if (take_socket() < 0)
 		return EXIT_FAILURE;
+	wide_vectors_choose();
 	device = settings_get("DEVICE");
 	status = link_run(PROTO_FD, device);
 	free(device);

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runner/ops/self_check.h"
+#include "runner/wide_vectors.h"
 #include "tests/ops/harness.h"
 #include "tests/ops/vk/device.h"
 
@@ -73,11 +75,19 @@ static void open_kernels(struct bench *b)
 
 struct bench *bench_open(void)
 {
+	const char *lanes = getenv("TEST_LANES");
 	struct bench *b = calloc(1, sizeof *b);
+	struct err err = { 0 };
 
 	need(b, "bench", NULL);
+	wide_vectors_choose();
 	b->vk = device_open();
+	if (lanes && (unsigned)atoi(lanes) != vk_limits(b->vk)->subgroup_size) {
+		printf("# skipped: the device has %u lanes\n", vk_limits(b->vk)->subgroup_size);
+		exit(77);
+	}
 	open_kernels(b);
+	need(kernels_self_check(b->vk, b->kernels, &err) == 0, "self-check", &err);
 	b->random = 88172645463325252u;
 	reserve_arena(b);
 	return b;
