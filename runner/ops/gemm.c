@@ -38,15 +38,15 @@ static struct tile shared_tile(const struct vk_limits *l, uint32_t rows)
 	return (struct tile){ own, MOST, THREADS, own * DOWN, MOST * ACROSS };
 }
 
-/* Four subgroups, two by two: a quarter is a whole number of fragments (at most 32 x 32) for any tile below. */
+/* Four subgroups, two by two; a quarter of a tile is a whole number of fragments, at most 32 a side. */
 static struct tile matrix_tile(const struct vk_limits *l, uint32_t rows)
 {
-	enum { SUBGROUPS = 4, SIDE = 128 };
+	const uint32_t side = l->subgroup_size < 32 ? 64 : 128;         /* 64 to 128 accumulators a lane */
 	uint32_t down = 2 * l->matrix.m;
 
-	while (down < SIDE && down < rows)
+	while (down < side && down < rows)
 		down *= 2;
-	return (struct tile){ down, SIDE, SUBGROUPS * l->subgroup_size, down, SIDE };
+	return (struct tile){ down, side, 4 * l->subgroup_size, down, side };
 }
 
 static struct tile (*const tiles[GEMM_FORMS])(const struct vk_limits *l, uint32_t rows) = {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "runner/vk/format.h"
+#include "runner/vk/matrix.h"
 #include "runner/vk/result.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -276,6 +277,15 @@ static void subgroup_get(struct probe *p, const struct extensions *e, const stru
 	p->full_subgroups = p->fixed_subgroup && control.computeFullSubgroups;
 }
 
+/* Four subgroups of 8 to 64 whole lanes make a workgroup of matrix kernels. */
+static void matrix_get(struct probe *p, VkInstance instance, const struct extensions *e)
+{
+	const uint32_t lanes = p->limits.subgroup_size;
+
+	if (p->full_subgroups && lanes >= 8 && lanes <= 64 && extensions_have(e, matrix_extension))
+		p->limits.matrix = matrix_probe(instance, p->physical);
+}
+
 /* Prefers a family without graphics: it is not in the desktop's way. */
 static bool compute_family(VkPhysicalDevice d, uint32_t *ret)
 {
@@ -346,7 +356,7 @@ static void missing_get(struct probe *p, const struct extensions *e, const struc
 	p->info.usable = !text[0];
 }
 
-static int probe_one(VkPhysicalDevice d, unsigned index, struct probe *p, struct err *err)
+static int probe_one(VkInstance instance, VkPhysicalDevice d, unsigned index, struct probe *p, struct err *err)
 {
 	struct properties props;
 	struct extensions e;
@@ -368,6 +378,7 @@ static int probe_one(VkPhysicalDevice d, unsigned index, struct probe *p, struct
 	limits_get(p, &props);
 	import_get(p, &props);
 	subgroup_get(p, &e, &props);
+	matrix_get(p, instance, &e);
 	missing_get(p, &e, &props);
 out:
 	free(e.list);
@@ -430,7 +441,7 @@ int probe_all(VkInstance instance, struct probe **ret, size_t *ret_n, struct err
 		r = err_set(err, -ENOMEM, "Vulkan devices: out of memory");
 	for (uint32_t i = 0; i < n && r == 0; i++)
 		if (visible(i))
-			r = probe_one(physical[i], i, &list[n_list++], err);
+			r = probe_one(instance, physical[i], i, &list[n_list++], err);
 	free(physical);
 	if (r < 0) {
 		free(list);
