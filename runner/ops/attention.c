@@ -10,7 +10,7 @@
 #include "runner/ops/params.h"
 #include "shaders/shaders.h"
 
-enum { QUERIES = 8, VALUE_QUADS = 4 };  /* a subgroup; a lane */
+enum { QUERIES = 8, VALUE_QUADS = 4 };  /* a subgroup, most of the time; a lane */
 
 struct push_attention {
 	uint32_t nq, nk, quads, heads_per_kv, q_stride, k_stride;
@@ -47,6 +47,12 @@ static void set_push(const struct node *n, struct vk_dispatch *d)
 	p->scale = 1 / sqrtf((float)head_dim);
 }
 
+/* Sixteen lanes of a software device hold twice as many as eight. */
+static uint32_t shuffle_queries(uint32_t lanes)
+{
+	return lanes == 2 * QUERIES ? lanes : smaller(QUERIES, lanes);
+}
+
 static void dispatch_shuffle(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
 			     struct vk_dispatch *d)
 {
@@ -56,7 +62,7 @@ static void dispatch_shuffle(const struct node *n, const struct vk_limits *limit
 	(void)row0;
 	set_push(n, d);
 	d->shader = SHADER_attention;
-	d->spec[1] = smaller(QUERIES, lanes);
+	d->spec[1] = shuffle_queries(lanes);
 	d->spec[2] = smaller(VALUE_QUADS, ceil_div(quads, lanes));
 	d->spec[3] = a->causal;
 	d->n_spec = 4;
