@@ -68,6 +68,11 @@ struct op_class {
 	bool whole;                             /* rows cannot be cut into bands */
 	/* Floating-point operations for one output row, for slicing. */
 	double (*row_flops)(const struct node *n);
+	/*
+	 * Whether one node can do what self and its only reader do; which is the operand of
+	 * consumer that self makes. *ret is that node, but for out. NULL: never.
+	 */
+	bool (*absorb)(const struct node *self, const struct node *consumer, unsigned which, struct node *ret);
 	struct op_kernel kernels[KERNEL_SETS];
 };
 
@@ -111,6 +116,7 @@ void graph_keep_taps(struct graph *g, bool keep);       /* tests: tapped tensors
 int graph_plan(struct graph *g, uint64_t *ret_bytes, struct err *err);
 /* Plans, grows the arena if needed, records. -ENOMEM names the bytes when the arena may not grow so far. */
 int graph_build(struct graph *g, struct arena *arena, struct err *err);
+size_t graph_n_nodes(const struct graph *g);     /* after planning: of those that were joined, one */
 bool graph_stale(const struct graph *g, const struct arena *arena);     /* recorded for an older arena: build again */
 /* Asked between slices; true stops the run with -ECANCELED. NULL: never. */
 typedef bool (*graph_cancelled)(void *context);

@@ -86,6 +86,11 @@ int graph_build(struct graph *g, struct arena *arena, struct err *err)
 	return 0;
 }
 
+size_t graph_n_nodes(const struct graph *g)
+{
+	return g->n_nodes;
+}
+
 bool graph_stale(const struct graph *g, const struct arena *arena)
 {
 	return !g->built || g->generation != arena->generation;

@@ -16,9 +16,21 @@ struct conv3x3_params {
 	uint32_t shift, stride;                 /* 1: the input is half as large; 2: twice */
 };
 
+/*
+ * What follows a norm z in the same node. Inputs are then x, row, other; what a tail does
+ * not name is x again. TAIL_* of shaders/norm.comp.
+ */
+enum norm_tail {
+	NORM_TAIL_NONE,
+	NORM_TAIL_ADD,                          /* other + z */
+	NORM_TAIL_SCALE1,                       /* z * (1 + row) */
+	NORM_TAIL_SCALE1_ADD,                   /* z * (1 + row) + other; other has one row */
+	NORM_TAIL_GATE_ADD,                     /* other + tanh(row) * z */
+};
 struct norm_params {
 	float eps;
 	uint32_t centered;
+	uint32_t tail;
 };
 
 enum { GROUP_NORM_CHUNK = 512 };                /* rows of one partial statistic */
@@ -40,6 +52,7 @@ enum elementwise_function {
 struct elementwise_params {
 	uint32_t function;
 };
+extern const struct op_class elementwise_op;    /* what other ops absorb */
 
 struct copy_cols_params {
 	uint32_t col0;

@@ -30,6 +30,7 @@ struct bench {
 	double *doubles[MAX_OPERANDS];
 	unsigned n_inputs, n_values, n_buffers, n_doubles;
 	unsigned cases, failures;
+	size_t nodes;                           /* expected; 0: any */
 };
 
 const struct weight_form weight_forms[] = {
@@ -188,6 +189,11 @@ struct operand bench_weight(struct bench *b, enum dtype dtype, uint64_t offset, 
 	return o;
 }
 
+void bench_expect_nodes(struct bench *b, size_t n)
+{
+	b->nodes = n;
+}
+
 double *bench_doubles(struct bench *b, size_t n)
 {
 	double *d = calloc(n ? n : 1, sizeof *d);
@@ -250,6 +256,9 @@ static void run(struct bench *b, T y, float *result)
 	need(graph_run(b->g, NULL, NULL, &err) == 0, b->name, &err);
 	check_guard(b, planned);
 	graph_read(b->g, y, result);
+	if (b->nodes && graph_n_nodes(b->g) != b->nodes)
+		fail(b, "%zu nodes, not %zu", graph_n_nodes(b->g), b->nodes);
+	b->nodes = 0;
 }
 
 static void clear(struct bench *b)
