@@ -69,14 +69,16 @@ struct op_class {
 	/* Floating-point operations for one output row, for slicing. */
 	double (*row_flops)(const struct node *n);
 	/*
-	 * Whether one node can do what self and its only reader do; which is the operand of
-	 * consumer that self makes. *ret is that node, but for out. NULL: never.
+	 * Whether one node can do what self and its only reader do, at a gain in this kernel
+	 * set; which is the operand of consumer that self makes. *ret is that node, but for
+	 * out. NULL: never.
 	 */
-	bool (*absorb)(const struct node *self, const struct node *consumer, unsigned which, struct node *ret);
+	bool (*absorb)(const struct node *self, const struct node *consumer, unsigned which,
+		       enum kernel_set set, struct node *ret);
 	struct op_kernel kernels[KERNEL_SETS];
 };
 
-enum { NODE_MAX_IN = 4, NODE_MAX_WEIGHTS = 2, NODE_PARAMS = 64 };
+enum { NODE_MAX_IN = 4, NODE_MAX_WEIGHTS = 4, NODE_PARAMS = 64 };
 
 /* Inputs are bound in the order in[0..], weights[0..] to bindings 1, 2, ...; absent ones (id 0, rank 0) take no binding. */
 struct node {

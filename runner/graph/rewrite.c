@@ -45,7 +45,7 @@ static bool join(struct graph *g, const struct use *uses, struct node *n)
 		struct node *maker = sole_maker(g, uses, n, k), joined;
 
 		if (!maker || !maker->op || !maker->op->absorb || maker->out.id != n->in[k].id ||
-		    !maker->op->absorb(maker, n, k, &joined))
+		    !maker->op->absorb(maker, n, k, g->kernels.set, &joined))
 			continue;
 		joined.out = n->out;
 		*n = joined;

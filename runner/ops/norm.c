@@ -71,10 +71,12 @@ static enum norm_tail tail_for(const struct node *self, const struct node *consu
 	}
 }
 
-static bool absorb(const struct node *self, const struct node *consumer, unsigned which, struct node *ret)
+static bool absorb(const struct node *self, const struct node *consumer, unsigned which, enum kernel_set set,
+		   struct node *ret)
 {
 	const enum norm_tail tail = tail_for(self, consumer, which);
 
+	(void)set;
 	if (tail == NORM_TAIL_NONE)
 		return false;
 	*ret = *self;

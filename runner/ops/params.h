@@ -14,7 +14,15 @@ struct attention_params {
 struct conv3x3_params {
 	uint32_t height, width;                 /* of the output */
 	uint32_t shift, stride;                 /* 1: the input is half as large; 2: twice */
+	uint32_t prologue;                      /* host only */
 };
+enum conv3x3_prologue {                         /* what happens to the input on its way */
+	CONV3X3_PLAIN,
+	CONV3X3_NORM,                           /* group norm by in[1], its statistics */
+	CONV3X3_NORM_SILU,
+};
+enum { CONV3X3_NORM_WEIGHT = 2, CONV3X3_NORM_BIAS = 3 };        /* in node.weights */
+extern const struct op_class conv3x3_op;        /* what absorbs a norm */
 
 /*
  * What follows a norm z in the same node. Inputs are then x, row, other; what a tail does
