@@ -31,7 +31,8 @@ LAYERS = [
     ("runner/image/", ("common/", "runner/image/"), ("png.h", "jpeglib.h", "jerror.h", "webp/")),
     ("runner/noise", ("runner/noise.h",), ()),
     ("runner/sigbus", ("common/", "runner/sigbus.h"), ()),
-    ("runner/main.c", ("common/", "runner/link.h", "runner/worker.h", "runner/import/",
+    ("runner/bench/", ("common/", "runner/"), ("jansson.h", "dnnl.h")),
+    ("runner/main.c", ("common/", "runner/bench/bench.h", "runner/link.h", "runner/worker.h", "runner/import/",
                        "runner/vk/vk.h"), ("jansson.h", "uv.h")),
     ("runner/inputs", ("common/", "runner/inputs.h", "runner/image/image.h"), ()),
     ("runner/link", ("common/", "runner/link.h", "runner/worker.h", "runner/inputs.h"),
@@ -47,7 +48,7 @@ LAYERS = [
 NEVER = [("cli/", "common/store.h"), ("gateway/", "runner/")]
 LIBRARIES = ("jansson.h", "openssl/", "vulkan/", "pcre2.h", "utf8proc.h", "png.h", "jpeglib.h",
              "jerror.h", "webp/", "uv.h",
-             "event2/", "http_parser.h")
+             "event2/", "http_parser.h", "dnnl.h")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 

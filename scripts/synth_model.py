@@ -5,6 +5,10 @@ be measured without the real weights. The pictures are noise. Needs numpy.
 
     scripts/synth_model.py --layers 2 --refiners 1 --text-layers 4 --out DIR
 
+With --single the transformer is written once more, as DIR/single/transformer.safetensors
+in the names it was published with (q, k and v in one matrix), which other programs want;
+these take text_encoder/ and vae/ as they are when --shard-mb keeps them in one file.
+
 A tensor depends on the seed and its name only, so folders of different depth share the
 blocks they have in common. Memory stays below 200 MB whatever the size.
 """
@@ -174,6 +178,28 @@ def vae_tensors(c):
     yield from conv("decoder.conv_out", c["out_channels"], first)
 
 
+# ---- the same under the names of the original checkpoint ----
+
+ORIGINAL = (("all_x_embedder.2-1.", "x_embedder."), ("all_final_layer.2-1.", "final_layer."),
+            (".attention.norm_q.", ".attention.q_norm."), (".attention.norm_k.", ".attention.k_norm."),
+            (".attention.to_out.0.", ".attention.out."), (".attention.to_q.", ".attention.qkv."))
+
+
+def single_tensors(tensors):
+    """(name, shape, sources): q, k and v lie behind each other in one."""
+    shapes = dict(tensors)
+    for name, shape in shapes.items():
+        if ".to_k." in name or ".to_v." in name:
+            continue
+        sources = [name]
+        if ".to_q." in name:
+            sources += [name.replace(".to_q.", f".to_{part}.") for part in "kv"]
+            shape = (sum(shapes[source][0] for source in sources), *shape[1:])
+        for diffusers, original in ORIGINAL:
+            name = name.replace(diffusers, original)
+        yield name, shape, sources
+
+
 # ---- values ----
 
 def spread(name, shape):
@@ -214,9 +240,10 @@ def size_of(shape):
     return 2 * int(numpy.prod(shape))
 
 
-def write_safetensors(path, tensors, seed):
+def write_safetensors(path, tensors, seed, shapes=None):
+    """tensors: (name, shape) or (name, shape, the names of shapes it is made of)."""
     header, offset = {"__metadata__": {"format": "pt"}}, 0
-    for name, shape in tensors:
+    for name, shape, *_ in tensors:
         end = offset + size_of(shape)
         header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [offset, end]}
         offset = end
@@ -224,9 +251,10 @@ def write_safetensors(path, tensors, seed):
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for name, shape in tensors:
-            for piece in pieces(seed, name, shape):
-                file.write(piece.tobytes())
+        for name, shape, *rest in tensors:
+            for source in rest[0] if rest else (name,):
+                for piece in pieces(seed, source, shapes[source] if rest else shape):
+                    file.write(piece.tobytes())
 
 
 def split(tensors, limit):
@@ -278,6 +306,11 @@ def write_model(args):
             ("transformer", stem, transformer, transformer_tensors(transformer)),
             ("vae", stem, VAE, vae_tensors(VAE))):
         write_component(os.path.join(args.out, name), file, config, tensors, args)
+    if args.single:
+        shapes = dict(transformer_tensors(transformer))
+        os.makedirs(os.path.join(args.out, "single"))
+        write_safetensors(os.path.join(args.out, "single", "transformer.safetensors"),
+                          list(single_tensors(shapes)), args.seed, shapes)
 
 
 def count(minimum):
@@ -295,6 +328,7 @@ def main():
     parser.add_argument("--layers", type=count(1), default=30, help="main blocks (30)")
     parser.add_argument("--refiners", type=count(0), default=2, help="noise and context refiner blocks, each (2)")
     parser.add_argument("--text-layers", type=count(2), default=36, help="text encoder layers (36)")
+    parser.add_argument("--single", action="store_true", help="also one file in the original's names")
     parser.add_argument("--seed", type=count(0), default=0)
     parser.add_argument("--shard-mb", type=count(1), default=1000, help="largest weight file, in MB (1000)")
     args = parser.parse_args()
