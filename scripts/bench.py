@@ -173,7 +173,7 @@ class Limits:
 # ---- the model ----
 
 def runner(args):
-    return os.path.join(args.build, "runner", "easel-runner")
+    return args.runner or os.path.join(args.build, "runner", "easel-runner")
 
 
 def import_model(args):
@@ -216,12 +216,18 @@ def step_flops(args, caption=32):
 # ---- results ----
 
 def measure(args, who, limits):
+    """Rounds by name; None where one failed: the others are still worth having."""
     rounds = {one.name: [] for one in who}
     for i in range(args.rounds):
         if limits:
             limits.round()
         for one in who:
-            seen = one.round()
+            try:
+                seen = one.round()
+            except RuntimeError as error:
+                print(f"round {i + 1}, {one.name}: {error}", file=sys.stderr, flush=True)
+                rounds[one.name].append(None)
+                continue
             seen["picture"] = sum(seen.get(stage, 0) for stage in STAGES[1:5])
             rounds[one.name].append(seen)
             print(f"round {i + 1}, {one.name}: " + ", ".join(f"{s} {seen[s]:.2f}" for s in STAGES if s in seen),
@@ -230,23 +236,27 @@ def measure(args, who, limits):
 
 
 def medians(rounds):
+    done = {name: [seen for seen in several if seen] for name, several in rounds.items()}
     return {name: {stage: statistics.median(seen[stage] for seen in several) for stage in STAGES
-                   if all(stage in seen for seen in several)} for name, several in rounds.items()}
+                   if all(stage in seen for seen in several)} for name, several in done.items() if several}
 
 
 def ratios(rounds, base):
     """A peer's time in parts of easel's in the same round; more than 1: easel is faster."""
-    return {name: {stage: statistics.median(a[stage] / b[stage] if b[stage] else math.inf
-                                            for a, b in zip(several, rounds[base])) for stage in STAGES
-                   if all(stage in seen for seen in several + rounds[base])}
-            for name, several in rounds.items() if name != base}
+    result = {}
+    for name, several in rounds.items():
+        pairs = [(a, b) for a, b in zip(several, rounds[base]) if a and b]
+        if name != base and pairs:
+            result[name] = {stage: statistics.median(a[stage] / b[stage] if b[stage] else math.inf for a, b in pairs)
+                            for stage in STAGES if all(stage in a and stage in b for a, b in pairs)}
+    return result
 
 
 def print_tables(result):
     names = list(result["medians"])
     print(f"\n{result['size']}, {result['steps']} steps, {cpus()} CPUs, median of {result['rounds_n']} interleaved rounds; "
           "seconds\n")
-    print("| stage | " + " | ".join(names) + " |\n|---" * 1 + " |" + " --- |" * (len(names) + 1))
+    print("| stage | " + " | ".join(names) + " |\n|" + " --- |" * (len(names) + 1))
     for stage in STAGES:
         cells = [f"{result['medians'][n][stage]:.2f}" if stage in result["medians"][n] else "" for n in names]
         print(f"| {stage} | " + " | ".join(cells) + " |")
@@ -288,6 +298,7 @@ def main():
     parser = argparse.ArgumentParser(description="easel beside its peers, by turns in one run.")
     parser.add_argument("--model", required=True, help="diffusers folder")
     parser.add_argument("--build", default=os.path.join(HERE, "..", "build"), help="build folder")
+    parser.add_argument("--runner", help="easel-runner, where it is not the build folder's")
     parser.add_argument("--store", help="store to import into and to keep; else a temporary one")
     parser.add_argument("--name", default="bench", help="the model's name in the store")
     parser.add_argument("--size", default="256x256")

@@ -361,7 +361,8 @@ def write_model(args):
     else:
         transformer = {**TRANSFORMER, "n_layers": args.layers, "n_refiner_layers": args.refiners}
         index, scheduler, vae, tensors_of = MODEL_INDEX, SCHEDULER, VAE, transformer_tensors
-    text_encoder = {**TEXT_ENCODER, "num_hidden_layers": args.text_layers}
+    text_encoder = {**TEXT_ENCODER, "num_hidden_layers": args.text_layers,
+                    "intermediate_size": args.text_ffn}
     os.makedirs(args.out)
     write_json(os.path.join(args.out, "model_index.json"), index)
     os.makedirs(os.path.join(args.out, "scheduler"))
@@ -390,13 +391,15 @@ def count(minimum):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Random weights in Z-Image's true widths, as a diffusers folder.")
+    parser = argparse.ArgumentParser(description="Random weights in the true widths of Z-Image or klein, as a diffusers folder.")
     parser.add_argument("--out", required=True, help="folder to make; must not exist")
     parser.add_argument("--family", choices=("z-image", "klein"), default="z-image")
     parser.add_argument("--layers", type=count(1), help="main blocks (30), klein: double blocks (5)")
     parser.add_argument("--singles", type=count(1), default=20, help="klein's single blocks (20)")
     parser.add_argument("--refiners", type=count(0), default=2, help="noise and context refiner blocks, each (2)")
     parser.add_argument("--text-layers", type=count(2), default=36, help="text encoder layers (36)")
+    parser.add_argument("--text-ffn", type=count(16), default=TEXT_ENCODER["intermediate_size"],
+                        help="text encoder's inner width (9728); smaller where only pictures count")
     parser.add_argument("--single", action="store_true", help="also one file in the original's names")
     parser.add_argument("--seed", type=count(0), default=0)
     parser.add_argument("--shard-mb", type=count(1), default=1000, help="largest weight file, in MB (1000)")
