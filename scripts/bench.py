@@ -254,8 +254,8 @@ def ratios(rounds, base):
 
 def print_tables(result):
     names = list(result["medians"])
-    print(f"\n{result['size']}, {result['steps']} steps, {cpus()} CPUs, median of {result['rounds_n']} interleaved rounds; "
-          "seconds\n")
+    print(f"\n{result['size']}, {result['steps']} steps, {cpus()} CPUs, median of {result['rounds_n']} "
+          "interleaved rounds; seconds\n")
     print("| stage | " + " | ".join(names) + " |\n|" + " --- |" * (len(names) + 1))
     for stage in STAGES:
         cells = [f"{result['medians'][n][stage]:.2f}" if stage in result["medians"][n] else "" for n in names]

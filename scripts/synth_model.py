@@ -391,7 +391,8 @@ def count(minimum):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Random weights in the true widths of Z-Image or klein, as a diffusers folder.")
+    parser = argparse.ArgumentParser(
+        description="Random weights in the true widths of Z-Image or klein, as a diffusers folder.")
     parser.add_argument("--out", required=True, help="folder to make; must not exist")
     parser.add_argument("--family", choices=("z-image", "klein"), default="z-image")
     parser.add_argument("--layers", type=count(1), help="main blocks (30), klein: double blocks (5)")

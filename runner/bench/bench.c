@@ -133,16 +133,10 @@ static int parse(int argc, char **argv, struct bench_options *o, struct err *err
 
 static const enum dtype pool_dtypes[BENCH_DTYPES] = { DTYPE_F32, DTYPE_F16, DTYPE_BF16 };
 
-static uint16_t to_half(float value)
-{
-	_Float16 half = (_Float16)value;
-	uint16_t bits;
-
-	memcpy(&bits, &half, sizeof bits);
-	return bits;
-}
-
-/* Numbers from -1 to 1, the same ones in every run. */
+/*
+ * Numbers from half to one with either sign, the same ones in every run: none is denormal
+ * or zero, and float16 holds them all.
+ */
 static void fill_pool(struct pool *p)
 {
 	uint16_t *half = p->typed[1], *brain = p->typed[2];
@@ -150,8 +144,8 @@ static void fill_pool(struct pool *p)
 
 	for (size_t i = 0; i < p->elements; i++) {
 		state = state * 1664525u + 1013904223u;
-		p->f32[i] = (float)(int32_t)state * (1.0f / 2147483648.0f);
-		half[i] = to_half(p->f32[i]);
+		half[i] = (uint16_t)(0x3800u | (state >> 16 & 0x83FFu));
+		p->f32[i] = f16_to_f32(half[i]);
 		brain[i] = f32_to_bf16(p->f32[i]);
 	}
 }
