@@ -41,7 +41,7 @@ int arena_check(struct vk *vk, uint64_t bytes, struct err *err)
 		       bytes, vk_info(vk)->name, most);
 }
 
-static int arena_reserve(struct vk *vk, struct arena *a, uint64_t bytes, struct err *err)
+int arena_reserve(struct vk *vk, struct arena *a, uint64_t bytes, struct err *err)
 {
 	int r;
 
@@ -87,6 +87,15 @@ int graph_build(struct graph *g, struct arena *arena, struct err *err)
 bool graph_stale(const struct graph *g, const struct arena *arena)
 {
 	return !g->built || g->generation != arena->generation;
+}
+
+uint64_t graph_host_bytes(const struct graph *g)
+{
+	/* Views, bindings and push constants of a recorded kernel. */
+	const uint64_t recorded = 2048;
+
+	return g->host_bytes + g->n_tensors * sizeof *g->tensors +
+	       g->n_nodes * (sizeof *g->nodes + recorded);
 }
 
 int graph_run(struct graph *g, graph_cancelled cancelled, void *context, struct err *err)

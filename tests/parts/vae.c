@@ -105,8 +105,8 @@ static void model_open(struct model *m, const char *name, const char *const *wit
 
 static void model_close(struct model *m)
 {
-	stage_drop(&m->p.decode);
-	stage_drop(&m->p.encode);
+	stage_set_drop(&m->p.decode);
+	stage_set_drop(&m->p.encode);
 	arena_finish(vk, &m->p.shop.arena);
 	weights_close(vk, &m->p.weights);
 	m->family.vae->free(m->p.parts.vae);
