@@ -52,6 +52,11 @@ struct op_class {
 	const char *name;
 	uint32_t row_multiple;                  /* bands start at multiples of this; 1 if 0 */
 	bool whole;                             /* rows cannot be cut into bands */
+	/*
+	 * An element of out depends on in[0] by that element alone, or by its row, all of
+	 * which is read before any of it is written: out may take in[0]'s place.
+	 */
+	bool in_place;
 	/* Floating-point operations for one output row, for slicing. */
 	double (*row_flops)(const struct node *n);
 	/*

@@ -41,7 +41,7 @@ static void dispatch(const struct node *n, const struct vk_limits *limits, uint3
 }
 
 static const struct op_class elementwise = {
-	.name = "elementwise", .row_flops = row_flops, .dispatch = dispatch,
+	.name = "elementwise", .in_place = true, .row_flops = row_flops, .dispatch = dispatch,
 };
 
 static struct node elementwise_node(enum function f, T a, T b, T c)

@@ -92,7 +92,7 @@ static const struct op_class merge = {
 	.name = "group_norm (merge)", .whole = true, .dispatch = dispatch_merge,
 };
 static const struct op_class apply = {
-	.name = "group_norm (apply)", .row_flops = apply_flops, .dispatch = dispatch_apply,
+	.name = "group_norm (apply)", .in_place = true, .row_flops = apply_flops, .dispatch = dispatch_apply,
 };
 
 T op_group_norm(struct graph *g, T x, uint32_t groups, const struct weight *w, const struct weight *b,

@@ -52,7 +52,7 @@ static void dispatch(const struct node *n, const struct vk_limits *limits, uint3
 }
 
 static const struct op_class norm = {
-	.name = "norm", .row_flops = row_flops, .dispatch = dispatch,
+	.name = "norm", .in_place = true, .row_flops = row_flops, .dispatch = dispatch,
 };
 
 static T add_norm(struct graph *g, T x, const struct weight *w, struct norm_params p)

@@ -182,6 +182,36 @@ static void test_captions_are_bounded(void **unused)
 
 /* ---- graphs ---- */
 
+static void ignore_tap(void *context, const char *name, const float *data, size_t n)
+{
+	(void)context;
+	(void)name;
+	(void)data;
+	(void)n;
+}
+
+/* Taps keep every intermediate where it is; without them places are shared. */
+static void test_places_are_shared(void **unused)
+{
+	const char *const models[] = { "zimage-b", "klein-b" };
+	const struct pipeline_hooks tapped = { .tap = ignore_tap };
+	size_t i;
+
+	(void)unused;
+	for (i = 0; i < sizeof models / sizeof models[0]; i++) {
+		struct buf apart = BUF_INIT(1 << 20), together;
+		struct fixture f;
+		struct err err;
+
+		fixture_open(&f, vk, golden_path("models/%s", models[i]));
+		if (pipeline_generate(f.pipeline, &request, &tapped, &apart, &err) < 0)
+			fail_msg("%s", err.text);
+		together = draw(&f, &request, NULL);
+		expect_same(&together, &apart);
+		fixture_close(&f);
+	}
+}
+
 static struct pipeline_request of_size(uint32_t width, uint32_t height)
 {
 	struct pipeline_request r = request;
@@ -281,6 +311,7 @@ int main(void)
 		cmocka_unit_test(test_prompt_is_encoded_once),
 		cmocka_unit_test(test_padded_prompts),
 		cmocka_unit_test(test_captions_are_bounded),
+		cmocka_unit_test(test_places_are_shared),
 		cmocka_unit_test(test_sizes_in_turn),
 		cmocka_unit_test(test_arena_moves),
 		cmocka_unit_test(test_graphs_are_bounded),
