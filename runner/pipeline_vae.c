@@ -229,7 +229,9 @@ int encode_picture(struct pipeline *p, const float *pixels, uint32_t h, uint32_t
 
 	if (!moments)
 		return err_set(err, -ENOMEM, "encoding: out of memory");
-	r = pass(&g, pack, channels, moments, err);
+	r = weights_load(p->weights, p->shop.vk, WEIGHTS_ENCODER, NULL, NULL, err);
+	if (r == 0)
+		r = pass(&g, pack, channels, moments, err);
 	if (r == 0) {
 		workshop_tap(&p->shop, moments, positions * channels, "vae_moments");
 		vae->latent_of(parts->vae, moments, h, w, noise, ret_latent);

@@ -99,7 +99,7 @@ static void model_open(struct model *m, const char *name, const char *const *wit
 	struct err err;
 
 	if (model_bind(m, name, without, &err) < 0 ||
-	    weights_load(m->p.weights, vk, NULL, NULL, &err) < 0)
+	    weights_load(m->p.weights, vk, WEIGHTS_PICTURE, NULL, NULL, &err) < 0)
 		fail_msg("%s: %s", name, err.text);
 }
 
