@@ -59,7 +59,7 @@ int denoise_plan(struct pipeline *p, const struct canvas *c, uint32_t n_text, ui
 	uint32_t shape[STAGE_DIMS];
 
 	step_shape(c, n_text, shape);
-	return stage_plan(&p->shop, &step_kind, &model, shape, ret, err);
+	return stage_plan(&p->shop, &p->step, &step_kind, &model, shape, ret, err);
 }
 
 /* One request's loop. */
@@ -73,25 +73,19 @@ struct loop {
 	float *noise;                           /* only where the start is noised with it */
 };
 
-/* Captions of one padded length share a graph; others have rotary tables of their own. */
-static struct stage *stage_of(const struct loop *l, unsigned pass)
-{
-	return &l->p->step[l->caption[pass]->rows == l->caption[0]->rows ? 0 : pass];
-}
-
 static int evaluate(struct loop *l, unsigned pass, uint32_t step, const float *latent)
 {
 	const struct family_parts *parts = &l->p->parts;
 	const struct transformer_class *t = parts->family->transformer;
 	const struct caption *c = l->caption[pass];
 	const struct step_model model = { parts, &l->d->canvas };
-	struct stage *s = stage_of(l, pass);
+	struct stage *s;
 	uint32_t shape[STAGE_DIMS];
 	char prefix[64];
 	int r;
 
 	step_shape(&l->d->canvas, c->rows, shape);
-	r = stage_ready(&l->p->shop, s, &step_kind, &model, shape, l->err);
+	r = stage_ready(&l->p->shop, &l->p->step, &step_kind, &model, shape, &s, l->err);
 	if (r < 0)
 		return r;
 	t->feed(parts->transformer, s->graph, s->built, latent, l->sigmas[step], c->refined,

@@ -101,6 +101,38 @@ static int check_vocabulary(const struct pipeline *p, struct err *err)
 		       bpe_max_id(p->tokenizer), rows);
 }
 
+/* Bytes of all that is loaded before the first picture. */
+struct loaded {
+	weights_progress progress;
+	void *context;
+	uint64_t before, total;
+};
+
+static void on_part(void *context, uint64_t completed, uint64_t total)
+{
+	const struct loaded *l = context;
+
+	(void)total;
+	if (l->progress)
+		l->progress(l->context, l->before + completed, l->total);
+}
+
+static int load_weights(struct pipeline *p, weights_progress progress, void *context,
+			struct err *err)
+{
+	const uint64_t text = weights_part_bytes(p->weights, WEIGHTS_TEXT);
+	struct loaded l = {
+		.progress = progress, .context = context,
+		.total = text + weights_part_bytes(p->weights, WEIGHTS_PICTURE),
+	};
+	int r = weights_load(p->weights, p->shop.vk, WEIGHTS_TEXT, on_part, &l, err);
+
+	l.before = text;
+	if (r == 0)
+		r = weights_load(p->weights, p->shop.vk, WEIGHTS_PICTURE, on_part, &l, err);
+	return r;
+}
+
 int pipeline_load(struct pipeline *p, const struct store *s, const struct manifest *m,
 		  weights_progress progress, void *context, struct err *err)
 {
@@ -117,5 +149,5 @@ int pipeline_load(struct pipeline *p, const struct store *s, const struct manife
 		return r;
 	family_bind(&p->parts, p->weights);
 	r = weights_check(p->weights, err);
-	return r < 0 ? r : weights_load(p->weights, p->shop.vk, progress, context, err);
+	return r < 0 ? r : load_weights(p, progress, context, err);
 }

@@ -15,13 +15,19 @@
 
 enum { PASSES = 2 };                            /* prompt, negative prompt */
 
+/* The captions of the prompts used last; see captions_find(). Zeroed: none. */
+struct captions {
+	struct kept_caption *first;             /* the latest */
+};
+
 struct pipeline {
 	struct workshop shop;
 	struct family_parts parts;
 	struct bpe *tokenizer;
 	struct weights *weights;
 	struct pipeline_defaults defaults;
-	struct stage text, cond, step[PASSES], decode, encode;
+	struct stage_set text, cond, step, decode, encode;
+	struct captions captions;
 	uint64_t default_workspace;
 };
 
@@ -32,6 +38,12 @@ struct caption {
 	const char *prefix;                     /* of tap names: "" or "negative." */
 };
 
+/* A prompt as the text encoder takes it. */
+struct prompt_ids {
+	uint32_t id[LIMIT_PROMPT_TOKENS];
+	uint32_t n, n_seen;                     /* all; those that are no padding */
+};
+
 /* Configs, tokenizer and weights of a manifest into p (zeroed but for shop.vk). */
 int pipeline_load(struct pipeline *p, const struct store *s, const struct manifest *m,
 		  weights_progress progress, void *context, struct err *err);
@@ -40,6 +52,12 @@ int pipeline_load(struct pipeline *p, const struct store *s, const struct manife
 int caption_encode(struct pipeline *p, const char *prompt, const struct canvas *canvas,
 		   struct caption *ret, struct err *err);
 void caption_finish(struct caption *c);
+
+/* A copy of the caption of these ids into *ret; false when none is kept. */
+bool captions_find(struct captions *c, const struct prompt_ids *ids, struct caption *ret);
+/* Keeps a copy, and lets go of the oldest while all take too much. */
+void captions_keep(struct captions *c, const struct prompt_ids *ids, const struct caption *caption);
+void captions_drop(struct captions *c);
 
 /* One picture on its way: what a request became. Owns what it points to. */
 struct drawing {

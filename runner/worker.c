@@ -264,6 +264,7 @@ static void generate(struct worker *w, struct worker_task *t)
 	else
 		post_image(w, g, &png);
 	buf_finish(&png);
+	vk_kernels_save(w->vk);
 }
 
 /* ---- the thread ---- */

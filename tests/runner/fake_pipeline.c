@@ -50,6 +50,11 @@ bool vk_lost(const struct vk *vk)
 	return vk->lost;
 }
 
+void vk_kernels_save(struct vk *vk)
+{
+	(void)vk;
+}
+
 const char *vk_type_name(enum vk_type t)
 {
 	return t == VK_SOFTWARE ? "software" : "other";
