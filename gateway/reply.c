@@ -3,6 +3,7 @@
  * runs on the event loop.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,8 +14,9 @@
 static const struct {
 	int code, status;
 } statuses[] = {
-	{ -EINVAL, 400 }, { -EPERM, 403 }, { -ENOENT, 404 }, { -EMSGSIZE, 413 }, { -E2BIG, 431 },
-	{ -ECANCELED, 499 }, { -EBUSY, 503 }, { -EPROTONOSUPPORT, 505 },
+	{ -EINVAL, 400 }, { -ENOKEY, 401 }, { -EPERM, 403 }, { -ENOENT, 404 },
+	{ -EMSGSIZE, 413 }, { -E2BIG, 431 }, { -ECANCELED, 499 }, { -EBUSY, 503 },
+	{ -EPROTONOSUPPORT, 505 },
 };
 
 int reply_status(int code)
@@ -89,8 +91,21 @@ static const char *error_type(int status)
 	return status == 404 ? "not_found_error" : "api_error";
 }
 
+/* Anthropic's shape, of the one route that has it. */
+static json_t *message_error(const struct http_request *q, const struct err *err)
+{
+	char id[4 + HTTP_ID_SIZE];
+
+	snprintf(id, sizeof(id), "req_%s", q->id);
+	return json_pack("{s:s, s:{s:s, s:o}, s:s}", "type", "error", "error", "type",
+			 error_type(reply_status(err->code)), "message", text_json(err->text),
+			 "request_id", id);
+}
+
 json_t *reply_error_object(const struct http_request *q, const struct err *err)
 {
+	if (!strcmp(q->path, "/v1/messages"))
+		return message_error(q, err);
 	/* The text may quote bytes of a path, of a child's output, or half a letter. */
 	if (!reply_is_openai(q))
 		return json_pack("{s:o}", "error", text_json(err->text));

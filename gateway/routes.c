@@ -26,10 +26,26 @@ static const struct route routes[] = {
 	{ "POST",   "/api/create",            route_create },
 	{ "POST",   "/api/copy",              route_copy },
 	{ "DELETE", "/api/delete",            route_delete },
+	{ "POST",   "/api/pull",              route_pull },
+	{ "POST",   "/api/push",              route_push },
 	{ "POST",   "/v1/images/generations", route_images },
 	{ "POST",   "/v1/images/edits",       route_edits },
 	{ "GET",    "/v1/models",             route_models },
 	{ "GET",    "/v1/models/*",           route_model },
+	{ "POST",   "/api/chat",              route_text },
+	{ "POST",   "/api/embed",             route_text },
+	{ "POST",   "/api/embeddings",        route_text },
+	{ "POST",   "/v1/chat/completions",   route_text },
+	{ "POST",   "/v1/completions",        route_text },
+	{ "POST",   "/v1/responses",          route_text },
+	{ "POST",   "/v1/messages",           route_text },
+	{ "POST",   "/v1/embeddings",         route_text },
+	{ "POST",   "/api/me",                route_account },
+	{ "POST",   "/api/signout",           route_account },
+	{ "POST",   "/api/experimental/web_search", route_account },
+	{ "POST",   "/api/experimental/web_fetch", route_account },
+	{ "GET",    "/api/experimental/model-recommendations", route_recommendations },
+	{ "POST",   "/api/experimental/model-recommendations", route_recommendations },
 };
 #define N_ROUTES (sizeof(routes) / sizeof(routes[0]))
 
@@ -134,7 +150,8 @@ static enum http_body on_head(void *ctx, struct http_request *q)
 	struct gateway *gw = ctx;
 
 	q->refusal = access_check(gw->access, q);
-	if (!q->refusal)
+	/* A doubled slash is no part of an id either. */
+	if (!q->refusal && !strstr(q->target, "//"))
 		q->route = find(q->method, q->path);
 	return q->route && strcmp(q->method, "GET") && strcmp(q->method, "HEAD") ? HTTP_BODY_KEEP :
 	       HTTP_BODY_DROP;

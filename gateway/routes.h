@@ -27,6 +27,11 @@ void route_copy(struct gateway *gw, struct http_request *q);
 void route_delete(struct gateway *gw, struct http_request *q);
 void route_images(struct gateway *gw, struct http_request *q);
 void route_edits(struct gateway *gw, struct http_request *q);
+void route_pull(struct gateway *gw, struct http_request *q);
+void route_push(struct gateway *gw, struct http_request *q);
+void route_text(struct gateway *gw, struct http_request *q);
+void route_account(struct gateway *gw, struct http_request *q);
+void route_recommendations(struct gateway *gw, struct http_request *q);
 void route_models(struct gateway *gw, struct http_request *q);
 void route_model(struct gateway *gw, struct http_request *q);
 
