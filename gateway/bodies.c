@@ -2,7 +2,9 @@
  * What all request bodies share, and the small ones. Pure functions over the client's
  * bytes; they own nothing but what they return.
  */
+#include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,39 +36,71 @@ int body_read_json(const json_t *root, const char *go_type, const struct field *
 		       go_kind(root), go_type);
 }
 
+json_t *body_parse(const char *text, size_t len, const char *go_type, struct err *err)
+{
+	json_t *root = json_parse(text, len, true, err);
+
+	if (!root && !strcmp(err->text, "EOF") && !strncmp(go_type, "api.", 4))
+		err_set(err, -EINVAL, "missing request body");
+	else if (!root)
+		err->code = -EINVAL;
+	return root;
+}
+
 int body_read(const char *text, size_t len, const char *go_type, const struct field *table,
 	      void *ret, uint64_t *present, struct err *err)
 {
-	json_t *root = json_parse(text, len, true, err);
+	json_t *root = body_parse(text, len, go_type, err);
 	int r;
 
-	if (!root && !strcmp(err->text, "EOF") && !strncmp(go_type, "api.", 4))
-		return err_set(err, -EINVAL, "missing request body");
 	if (!root)
-		return err->code = -EINVAL;
+		return err->code;
 	r = body_read_json(root, go_type, table, ret, present, err);
 	json_decref(root);
 	return r;
 }
 
-int body_read_lifted(struct upload *body, const char *go_type, const struct field *table, void *ret,
-		     uint64_t *present, struct lift *ret_lift, struct err *err)
+json_t *body_parse_lifted(struct upload *body, const char *go_type, struct lift *ret_lift,
+			  struct err *err)
 {
 	int r = lift_strings(body->data, body->len, picture_members, ret_lift, err);
+	json_t *root;
 
 	if (r == -E2BIG)
-		return err_set(err, -EINVAL, "too many input images, maximum is %u",
-			       LIMIT_INPUT_IMAGES);
+		err_set(err, -EINVAL, "too many input images, maximum is %u", LIMIT_INPUT_IMAGES);
 	if (r < 0)
-		return r;
+		return NULL;
 	if (ret_lift->n)
-		r = body_read(ret_lift->text.data, ret_lift->text.len, go_type, table, ret, present,
-			      err);
+		root = body_parse(ret_lift->text.data, ret_lift->text.len, go_type, err);
 	else
-		r = body_read(body->data, body->len, go_type, table, ret, present, err);
-	if (r < 0)
+		root = body_parse(body->data, body->len, go_type, err);
+	if (!root)
 		lift_clear(ret_lift);
-	return r;
+	return root;
+}
+
+void ignored_add(struct ignored *ignored, const char *name)
+{
+	size_t len = strlen(ignored->text), room = sizeof(ignored->text) - len;
+	int n = snprintf(ignored->text + len, room, "%s%.60s", len ? ", " : "", name);
+
+	/* Whole names only. */
+	if (n < 0 || (size_t)n >= room)
+		ignored->text[len] = '\0';
+	/* A stranger's bytes must not end the header. */
+	for (char *p = ignored->text + len; *p; p++)
+		if (!isalnum((unsigned char)*p) && !strchr("_-., ", *p))
+			*p = '?';
+}
+
+void body_find_unknown(const json_t *root, const struct field *table, struct ignored *ignored)
+{
+	const json_t *value;
+	const char *key;
+
+	json_object_foreach((json_t *)(uintptr_t)root, key, value)
+		if (!json_is_null(value) && !fields_find(table, key))
+			ignored_add(ignored, key);
 }
 
 char *body_take_first(char **a, char **b)

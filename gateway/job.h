@@ -45,6 +45,7 @@ struct job {
 	uint64_t seed;                  /* of the first picture */
 	uint32_t width, height, steps;  /* a side of 0: as the first input picture says */
 	unsigned n_made;
+	uint32_t tokens;                /* of the prompt, as the runner told with a picture */
 	uint32_t next_step;             /* to be reported */
 	int64_t began_ns, ready_ns;     /* monotonic */
 };

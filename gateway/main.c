@@ -20,6 +20,7 @@
 #include "common/timefmt.h"
 #include "gateway/gateway.h"
 #include "gateway/imports.h"
+#include "gateway/kept_files.h"
 #include "gateway/pool.h"
 #include "gateway/routes.h"
 
@@ -199,6 +200,7 @@ static void server_finish(struct server *server)
 	struct gateway *gw = &server->gw;
 
 	http_server_destroy(gw->http);
+	kept_files_destroy(gw->files);
 	pool_destroy(gw->pool);
 	imports_destroy(gw->imports);
 	runners_destroy(gw->runners);
@@ -285,6 +287,7 @@ static int create_all(struct server *server, struct err *err)
 
 	gw->load_timeout_ns = settings_duration_ns("LOAD_TIMEOUT", DEFAULT_LOAD_TIMEOUT_NS);
 	gw->uploads.max = LIMIT_UPLOADS_HELD;
+	gw->kept.max = LIMIT_KEPT_BYTES;
 	gw->no_cloud_is_set = settings_bool("NO_CLOUD", false);
 	gw->base = event_base_new();
 	r = gw->base ? watch_signals(server, err) : err_set(err, -EIO, "cannot make an event loop");
@@ -299,13 +302,15 @@ static int create_all(struct server *server, struct err *err)
 	if (r == 0)
 		r = imports_create(gw, &gw->imports, err);
 	if (r == 0)
+		r = kept_files_create(gw->base, &gw->kept, &gw->files, err);
+	if (r == 0)
 		r = http_server_create(gw->base, &routes_handler, gw, &gw->http);
 	return r;
 }
 
 static int start_listening(struct gateway *gw, struct err *err)
 {
-	char *text = settings_get("HOST"), address[HTTP_ADDRESS_SIZE];
+	char *text = settings_get("HOST");
 	struct host host;
 	bool loopback;
 	int r = settings_host(text, &host, err);
@@ -313,12 +318,12 @@ static int start_listening(struct gateway *gw, struct err *err)
 	free(text);
 	if (r < 0)
 		return r;
-	r = http_server_listen(gw->http, &host, address, &loopback, err);
+	r = http_server_listen(gw->http, &host, gw->address, &loopback, err);
 	host_finish(&host);
 	if (r < 0)
 		return r;
 	access_check_host(gw->access, loopback);
-	log_info("Listening on %s (version %s)", address, EASEL_VERSION);
+	log_info("Listening on %s (version %s)", gw->address, EASEL_VERSION);
 	return 0;
 }
 

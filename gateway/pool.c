@@ -178,6 +178,7 @@ static void on_announced(struct loaded *l, const struct msg_image *image)
 		return;
 	job->width = image->width;
 	job->height = image->height;
+	job->tokens = image->tokens;
 	log_debug("%s: drew %ux%u in %u steps", l->model->name, job->width, job->height,
 		  job->steps);
 }

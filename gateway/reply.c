@@ -42,7 +42,7 @@ void reply_append_json(struct evbuffer *out, json_t *value)
 	json_decref(value);
 }
 
-static void append_base64(struct evbuffer *out, const void *data, size_t len)
+void reply_append_base64(struct evbuffer *out, const void *data, size_t len)
 {
 	struct evbuffer_iovec room;
 
@@ -62,7 +62,7 @@ void reply_append_picture(struct evbuffer *out, json_t *value, const char *membe
 	if (text)
 		evbuffer_add(out, text, strlen(text) - 1);
 	evbuffer_add_printf(out, "%s\"%s\":\"", empty ? "" : ",", member);
-	append_base64(out, png, len);
+	reply_append_base64(out, png, len);
 	evbuffer_add(out, "\"}", 2);
 	free(text);
 	json_decref(value);

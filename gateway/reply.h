@@ -27,6 +27,7 @@ json_t *reply_error_object(const struct http_request *q, const struct err *err);
 
 /* Compact JSON at the end of a buffer; value is consumed. */
 void reply_append_json(struct evbuffer *out, json_t *value);
+void reply_append_base64(struct evbuffer *out, const void *data, size_t len);
 /* Compact JSON with one more member, a long base64 text, at its end. */
 void reply_append_picture(struct evbuffer *out, json_t *value, const char *member,
 			  const void *png, size_t len);

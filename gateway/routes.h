@@ -32,6 +32,7 @@ void route_push(struct gateway *gw, struct http_request *q);
 void route_text(struct gateway *gw, struct http_request *q);
 void route_account(struct gateway *gw, struct http_request *q);
 void route_recommendations(struct gateway *gw, struct http_request *q);
+void route_file(struct gateway *gw, struct http_request *q);
 void route_models(struct gateway *gw, struct http_request *q);
 void route_model(struct gateway *gw, struct http_request *q);
 
