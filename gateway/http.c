@@ -65,6 +65,7 @@ static void request_reset(struct http_conn *c)
 static void conn_free(struct http_conn *c)
 {
 	LIST_REMOVE(c, link);
+	c->server->n_conns--;
 	request_clear(c);
 	bufferevent_free(c->bev);
 	free(c);
@@ -487,6 +488,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd,
 	}
 	c->server = s;
 	LIST_INSERT_HEAD(&s->conns, c, link);
+	s->n_conns++;
 	read_peer(c, address, len);
 	http_parser_init(&c->parser, HTTP_REQUEST);
 	c->parser.data = c;
@@ -551,6 +553,11 @@ void http_server_destroy(struct http_server *s)
 		conn_drop(c);
 	event_free(s->accept_retry);
 	free(s);
+}
+
+size_t http_connections(const struct http_server *s)
+{
+	return s->n_conns;
 }
 
 void http_server_attach(struct http_server *s, evutil_socket_t fd)

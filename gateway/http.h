@@ -62,6 +62,7 @@ int http_server_create(struct event_base *base, const struct http_handler *handl
 int http_server_listen(struct http_server *s, const struct host *host,
 		       char ret_address[HTTP_ADDRESS_SIZE], bool *ret_loopback, struct err *err);
 void http_server_destroy(struct http_server *s);        /* drops every connection */
+size_t http_connections(const struct http_server *s);
 
 /* The value of a request header, any case; NULL when absent. */
 const char *http_header(const struct http_request *q, const char *name);

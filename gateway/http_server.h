@@ -16,6 +16,7 @@ struct http_server {
 	struct evconnlistener *listener;
 	struct event *accept_retry;
 	LIST_HEAD(, http_conn) conns;
+	size_t n_conns;
 };
 
 /* http.c: accepts on a listening socket, which it then owns. */

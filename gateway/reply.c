@@ -9,6 +9,7 @@
 
 #include "common/base64.h"
 #include "common/fields.h"
+#include "common/log.h"
 #include "gateway/reply.h"
 
 static const struct {
@@ -104,6 +105,8 @@ static json_t *message_error(const struct http_request *q, const struct err *err
 
 json_t *reply_error_object(const struct http_request *q, const struct err *err)
 {
+	if (reply_status(err->code) >= 500)
+		log_request(LOG_WARN, q->id, "%s", err->text);
 	if (!strcmp(q->path, "/v1/messages"))
 		return message_error(q, err);
 	/* The text may quote bytes of a path, of a child's output, or half a letter. */

@@ -22,7 +22,7 @@ void reply_error(struct http_request *q, const struct err *err);
 void reply_invalid(struct http_request *q, const struct err *err);
 /* reply_error() of a create: no charset, as the reference has it. */
 void reply_plain_error(struct http_request *q, const struct err *err);
-/* The error object of the dialect. */
+/* The error object of the dialect; a failure of the server's own is logged. */
 json_t *reply_error_object(const struct http_request *q, const struct err *err);
 
 /* Compact JSON at the end of a buffer; value is consumed. */

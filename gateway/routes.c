@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "common/timefmt.h"
+#include "gateway/metrics.h"
 #include "gateway/reply.h"
 #include "gateway/routes.h"
 
@@ -17,6 +18,11 @@ static const struct route routes[] = {
 	{ "HEAD",   "/",                      route_root },
 	{ "GET",    "/api/version",           route_version },
 	{ "HEAD",   "/api/version",           route_version },
+	{ "GET",    "/metrics",               route_metrics },
+	{ "GET",    "/livez",                 route_livez },
+	{ "HEAD",   "/livez",                 route_livez },
+	{ "GET",    "/readyz",                route_readyz },
+	{ "HEAD",   "/readyz",                route_readyz },
 	{ "GET",    "/api/status",            route_status },
 	{ "GET",    "/api/tags",              route_tags },
 	{ "HEAD",   "/api/tags",              route_tags },
@@ -191,12 +197,15 @@ static void print_duration(int64_t ns, char *ret, size_t size)
 
 static void on_done(void *ctx, const struct http_request *q, int status)
 {
-	char duration[32];
+	struct gateway *gw = ctx;
+	char duration[32], code[16];
 
-	(void)ctx;
+	snprintf(code, sizeof(code), "%d", status);
+	metrics_count(gw->metrics, METRIC_REQUESTS, q->route ? q->route->path : "other", q->method,
+		      code);
 	print_duration(time_monotonic_ns() - q->began_ns, duration, sizeof(duration));
-	log_info("%d | %13s | %15s | %-8s \"%.200s\" id=%s", status, duration, q->peer, q->method,
-		 q->target, q->id);
+	log_request(LOG_INFO, q->id, "%d | %13s | %15s | %-8s \"%.200s\"", status, duration,
+		    q->peer, q->method, q->target);
 }
 
 const struct http_handler routes_handler = { on_head, on_request, on_refused, on_done };

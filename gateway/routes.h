@@ -33,6 +33,9 @@ void route_text(struct gateway *gw, struct http_request *q);
 void route_account(struct gateway *gw, struct http_request *q);
 void route_recommendations(struct gateway *gw, struct http_request *q);
 void route_file(struct gateway *gw, struct http_request *q);
+void route_metrics(struct gateway *gw, struct http_request *q);
+void route_livez(struct gateway *gw, struct http_request *q);
+void route_readyz(struct gateway *gw, struct http_request *q);
 void route_models(struct gateway *gw, struct http_request *q);
 void route_model(struct gateway *gw, struct http_request *q);
 
