@@ -263,6 +263,31 @@ static int check_object(const json_t *value, const char *name, struct err *err)
 		       "CreateRequest.%s of type map", go_kind(value), name);
 }
 
+/* The config's fields that a client may set. */
+static int check_info(const json_t *info, struct err *err)
+{
+	static const char *const texts[] = { "model_family", "parameter_size",
+					     "quantization_level" };
+	const json_t *value = json_object_get(info, "capabilities"), *each;
+	size_t i;
+
+	if (check_object(info, "info", err) < 0)
+		return -EINVAL;
+	if (value && !json_is_array(value))
+		return err_set(err, -EINVAL, "info field \"capabilities\" must be an array");
+	json_array_foreach(value, i, each)
+		if (!json_is_string(each))
+			return err_set(err, -EINVAL,
+				       "info field \"capabilities\" must hold strings");
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		value = json_object_get(info, texts[i]);
+		if (value && !json_is_string(value))
+			return err_set(err, -EINVAL, "info field \"%s\" must be a string",
+				       texts[i]);
+	}
+	return 0;
+}
+
 static char *move(char **text)
 {
 	char *ret = *text;
@@ -277,6 +302,8 @@ static int finish_create(struct raw_create *raw, struct create_body *ret, struct
 
 	if (r == 0)
 		r = check_object(raw->parameters, "parameters", err);
+	if (r == 0)
+		r = check_info(raw->info, err);
 	if (r == 0)
 		r = read_licenses(raw->license, &ret->licenses, err);
 	if (r < 0)

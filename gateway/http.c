@@ -54,7 +54,7 @@ static void request_reset(struct http_conn *c)
 	buf_init(&c->head, 2 * LIMIT_HEAD);
 	buf_init(&c->body, LIMIT_BODY + 1);
 	buf_init(&c->reply_head, LIMIT_HEAD);
-	c->in_value = c->head_done = c->complete = c->chunked = false;
+	c->in_value = c->head_done = c->complete = c->early = c->chunked = false;
 	c->keep_alive = true;
 	c->body_mode = HTTP_BODY_DROP;
 	c->refused = (struct err){ 0 };
@@ -94,11 +94,10 @@ static void conn_drop(struct http_conn *c)
 	void (*gone)(void *) = c->gone;
 
 	c->gone = NULL;
-	if (c->state == CONN_ANSWERING) {
-		if (gone)
-			gone(c->owner);
+	if (c->state == CONN_ANSWERING && gone)
+		gone(c->owner);
+	if (c->state == CONN_ANSWERING || c->state == CONN_READING)
 		request_done(c, 499);
-	}
 	conn_free(c);
 }
 
@@ -281,6 +280,11 @@ static bool announces_too_much(const http_parser *p)
 	return p->content_length != UINT64_MAX && p->content_length > LIMIT_BODY;
 }
 
+static bool announces_body(const http_parser *p)
+{
+	return p->flags & F_CHUNKED || (p->content_length && p->content_length != UINT64_MAX);
+}
+
 static int head_error(struct http_conn *c, int code, const char *text)
 {
 	err_set(&c->refused, code, "%s", text);
@@ -307,10 +311,14 @@ static int on_head(http_parser *p)
 	c->body_mode = c->server->handler->head(c->server->ctx, &c->q);
 	if (c->body_mode == HTTP_BODY_KEEP && announces_too_much(p))
 		return head_error(c, -EMSGSIZE, "http: request body too large");
-	if (expects_continue(c))
+	if (!expects_continue(c))
+		return 0;
+	/* A body that nobody wants need not be sent at all. */
+	c->early = c->body_mode == HTTP_BODY_DROP && announces_body(p);
+	if (!c->early)
 		evbuffer_add_printf(bufferevent_get_output(c->bev),
 				    "HTTP/1.1 100 Continue\r\n\r\n");
-	return 0;
+	return c->early ? -1 : 0;
 }
 
 static int on_body(http_parser *p, const char *at, size_t len)
@@ -319,6 +327,8 @@ static int on_body(http_parser *p, const char *at, size_t len)
 
 	if (c->body_mode == HTTP_BODY_DROP)
 		return 0;
+	if (c->body_mode == HTTP_BODY_STREAM)
+		return c->server->handler->body(c->server->ctx, &c->q, at, len, &c->refused);
 	if (c->body.len + len > LIMIT_BODY)
 		return head_error(c, -EMSGSIZE, "http: request body too large");
 	buf_append(&c->body, at, len);
@@ -369,7 +379,7 @@ static bool conn_parse_piece(struct http_conn *c, struct evbuffer *in)
 		return false;
 	used = http_parser_execute(&c->parser, &parser_settings, piece.iov_base, piece.iov_len);
 	evbuffer_drain(in, used);
-	if (c->complete)
+	if (c->complete || c->early)
 		conn_dispatch(c);
 	else if (HTTP_PARSER_ERRNO(&c->parser) != HPE_OK)
 		conn_bad(c);

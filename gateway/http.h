@@ -27,18 +27,22 @@ struct route;
 
 enum http_body {
 	HTTP_BODY_KEEP,                 /* collect it, at most LIMIT_BODY bytes */
-	HTTP_BODY_DROP,                 /* read past it */
+	HTTP_BODY_DROP,                 /* read past it, or answer without it when it may stay away */
+	HTTP_BODY_STREAM,               /* hand it out as it comes, whatever its length */
 };
 
 struct http_handler {
 	/* The head is there. */
 	enum http_body (*head)(void *ctx, struct http_request *q);
+	/* A piece of a HTTP_BODY_STREAM; below 0: refused() with that error. */
+	int (*body)(void *ctx, struct http_request *q, const void *data, size_t len,
+		    struct err *err);
 	/* The body is there too: must be answered, now or later. */
 	void (*request)(void *ctx, struct http_request *q);
 	/* Instead of request(): nothing more is read, answer err and the connection ends. */
 	void (*refused)(void *ctx, struct http_request *q, const struct err *err);
-	/* The life of q ends: answered with status, or 499 when the client left. */
-	void (*done)(void *ctx, const struct http_request *q, int status);
+	/* The life of q ends, always: answered with status, or 499 when the client left. */
+	void (*done)(void *ctx, struct http_request *q, int status);
 };
 
 struct http_request {
@@ -53,6 +57,7 @@ struct http_request {
 	char id[HTTP_ID_SIZE];
 	int64_t began_ns;               /* monotonic */
 	const struct route *route;      /* routes.c */
+	void *sink;                     /* routes.c: of a route that takes its body in pieces */
 	int refusal;                    /* routes.c: status decided by the head alone, or 0 */
 };
 

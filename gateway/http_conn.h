@@ -31,6 +31,7 @@ struct http_conn {
 	struct buf reply_head;          /* header lines added by handlers */
 	bool in_value;                  /* the parser's last piece was a header value */
 	bool head_done, complete;
+	bool early;                     /* to be answered without its body */
 	bool keep_alive, chunked;
 	enum http_body body_mode;
 	struct err refused;             /* why reading stopped; code 0: it did not */

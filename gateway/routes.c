@@ -32,6 +32,8 @@ static const struct route routes[] = {
 	{ "POST",   "/api/create",            route_create },
 	{ "POST",   "/api/copy",              route_copy },
 	{ "DELETE", "/api/delete",            route_delete },
+	{ "HEAD",   "/api/blobs/*",           route_blob },
+	{ "POST",   "/api/blobs/*",           route_blob, blob_begin },
 	{ "POST",   "/api/pull",              route_pull },
 	{ "POST",   "/api/push",              route_push },
 	{ "POST",   "/v1/images/generations", route_images },
@@ -160,8 +162,17 @@ static enum http_body on_head(void *ctx, struct http_request *q)
 	/* A doubled slash is no part of an id either. */
 	if (!q->refusal && !strstr(q->target, "//"))
 		q->route = find(q->method, q->path);
-	return q->route && strcmp(q->method, "GET") && strcmp(q->method, "HEAD") ? HTTP_BODY_KEEP :
-	       HTTP_BODY_DROP;
+	if (!q->route || !strcmp(q->method, "GET") || !strcmp(q->method, "HEAD"))
+		return HTTP_BODY_DROP;
+	return q->route->begin ? q->route->begin(gw, q) : HTTP_BODY_KEEP;
+}
+
+/* Blobs are the only bodies that come in pieces. */
+static int on_body(void *ctx, struct http_request *q, const void *data, size_t len,
+		   struct err *err)
+{
+	(void)ctx;
+	return blob_write(q, data, len, err);
 }
 
 static void on_request(void *ctx, struct http_request *q)
@@ -195,11 +206,12 @@ static void print_duration(int64_t ns, char *ret, size_t size)
 		snprintf(ret, size, "%.3f\u00b5s", (double)ns / 1e3);
 }
 
-static void on_done(void *ctx, const struct http_request *q, int status)
+static void on_done(void *ctx, struct http_request *q, int status)
 {
 	struct gateway *gw = ctx;
 	char duration[32], code[16];
 
+	blob_drop(q);
 	snprintf(code, sizeof(code), "%d", status);
 	metrics_count(gw->metrics, METRIC_REQUESTS, q->route ? q->route->path : "other", q->method,
 		      code);
@@ -208,4 +220,6 @@ static void on_done(void *ctx, const struct http_request *q, int status)
 		    q->peer, q->method, q->target);
 }
 
-const struct http_handler routes_handler = { on_head, on_request, on_refused, on_done };
+const struct http_handler routes_handler = {
+	on_head, on_body, on_request, on_refused, on_done,
+};

@@ -10,6 +10,8 @@
 struct route {
 	const char *method, *path;
 	void (*handler)(struct gateway *gw, struct http_request *q);
+	/* Of a route that takes its body in pieces: makes q->sink and says whether to read. */
+	enum http_body (*begin)(struct gateway *gw, struct http_request *q);
 };
 
 /* The HTTP server's handler; its ctx is the gateway. */
@@ -36,6 +38,10 @@ void route_file(struct gateway *gw, struct http_request *q);
 void route_metrics(struct gateway *gw, struct http_request *q);
 void route_livez(struct gateway *gw, struct http_request *q);
 void route_readyz(struct gateway *gw, struct http_request *q);
+void route_blob(struct gateway *gw, struct http_request *q);
+enum http_body blob_begin(struct gateway *gw, struct http_request *q);
+int blob_write(struct http_request *q, const void *data, size_t len, struct err *err);
+void blob_drop(struct http_request *q);
 void route_models(struct gateway *gw, struct http_request *q);
 void route_model(struct gateway *gw, struct http_request *q);
 
