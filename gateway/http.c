@@ -21,6 +21,7 @@
 #include "common/timefmt.h"
 #include "gateway/address.h"
 #include "gateway/http_server.h"
+#include "gateway/sched.h"
 
 #define INPUT_MAX (64u << 10)           /* unparsed bytes held per connection */
 #define OUTPUT_MAX (1u << 20)           /* more unsent than this: no further request is read */
@@ -31,8 +32,15 @@
 
 /* ---- life of a connection ---- */
 
+static void uncount_body(struct http_conn *c)
+{
+	c->server->held->held -= c->held;
+	c->held = 0;
+}
+
 static void request_clear(struct http_conn *c)
 {
+	uncount_body(c);
 	buf_finish(&c->url);
 	buf_finish(&c->head);
 	buf_finish(&c->body);
@@ -311,6 +319,9 @@ static int on_head(http_parser *p)
 	c->body_mode = c->server->handler->head(c->server->ctx, &c->q);
 	if (c->body_mode == HTTP_BODY_KEEP && announces_too_much(p))
 		return head_error(c, -EMSGSIZE, "http: request body too large");
+	if (c->body_mode == HTTP_BODY_KEEP && announces_body(p) && !(p->flags & F_CHUNKED) &&
+	    !uploads_have_room(c->server->held, 0, p->content_length))
+		return sched_busy(&c->refused);
 	if (!expects_continue(c))
 		return 0;
 	/* A body that nobody wants need not be sent at all. */
@@ -331,6 +342,10 @@ static int on_body(http_parser *p, const char *at, size_t len)
 		return c->server->handler->body(c->server->ctx, &c->q, at, len, &c->refused);
 	if (c->body.len + len > LIMIT_BODY)
 		return head_error(c, -EMSGSIZE, "http: request body too large");
+	if (!uploads_have_room(c->server->held, c->held, len))
+		return sched_busy(&c->refused);
+	c->held += len;
+	c->server->held->held += len;
 	buf_append(&c->body, at, len);
 	return buf_failed(&c->body) ? head_error(c, -ENOMEM, "out of memory") : 0;
 }
@@ -531,7 +546,7 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
 }
 
 int http_server_create(struct event_base *base, const struct http_handler *handler, void *ctx,
-		       struct http_server **ret)
+		       struct uploads *held, struct http_server **ret)
 {
 	struct http_server *s = calloc(1, sizeof(*s));
 
@@ -540,6 +555,7 @@ int http_server_create(struct event_base *base, const struct http_handler *handl
 	s->base = base;
 	s->handler = handler;
 	s->ctx = ctx;
+	s->held = held;
 	LIST_INIT(&s->conns);
 	s->accept_retry = evtimer_new(base, on_accept_retry, s);
 	if (!s->accept_retry) {
@@ -594,14 +610,16 @@ const char *http_header(const struct http_request *q, const char *name)
 	return NULL;
 }
 
-struct upload *http_take_body(struct http_request *q, struct uploads *all)
+struct upload *http_take_body(struct http_request *q)
 {
+	struct http_conn *c = conn_of(q);
 	size_t len;
-	char *data = buf_take(&conn_of(q)->body, &len);
+	char *data = buf_take(&c->body, &len);
 
 	q->body = "";
 	q->body_len = 0;
-	return data ? upload_create(all, data, len) : NULL;
+	uncount_body(c);
+	return data ? upload_create(c->server->held, data, len) : NULL;
 }
 
 void http_on_gone(struct http_request *q, void (*gone)(void *owner), void *owner)

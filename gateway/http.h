@@ -61,8 +61,9 @@ struct http_request {
 	int refusal;                    /* routes.c: status decided by the head alone, or 0 */
 };
 
+/* Bodies being collected count among held, which outlives the server. */
 int http_server_create(struct event_base *base, const struct http_handler *handler, void *ctx,
-		       struct http_server **ret);
+		       struct uploads *held, struct http_server **ret);
 /* ret_address: "127.0.0.1:11434", "[::]:11434". */
 int http_server_listen(struct http_server *s, const struct host *host,
 		       char ret_address[HTTP_ADDRESS_SIZE], bool *ret_loopback, struct err *err);
@@ -73,9 +74,9 @@ size_t http_connections(const struct http_server *s);
 const char *http_header(const struct http_request *q, const char *name);
 /*
  * The body, so that it need not live as long as the request; NULL without memory. The
- * reference is the caller's; q has no body from then on. It counts among all.
+ * reference is the caller's; q has no body from then on. It goes on to count.
  */
-struct upload *http_take_body(struct http_request *q, struct uploads *all);
+struct upload *http_take_body(struct http_request *q);
 /* Called once when the client leaves before the answer is complete. */
 void http_on_gone(struct http_request *q, void (*gone)(void *owner), void *owner);
 /* One more header of the coming reply; its value must be free of line breaks. */

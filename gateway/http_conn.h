@@ -28,6 +28,7 @@ struct http_conn {
 
 	/* of the request being read or answered */
 	struct buf url, head, body;     /* head: name NUL value NUL ... */
+	size_t held;                    /* of the body, counted among the server's */
 	struct buf reply_head;          /* header lines added by handlers */
 	bool in_value;                  /* the parser's last piece was a header value */
 	bool head_done, complete;

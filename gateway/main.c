@@ -314,7 +314,7 @@ static int create_all(struct server *server, struct err *err)
 	if (r == 0)
 		r = kept_files_create(gw->base, &gw->kept, &gw->files, err);
 	if (r == 0)
-		r = http_server_create(gw->base, &routes_handler, gw, &gw->http);
+		r = http_server_create(gw->base, &routes_handler, gw, &gw->uploads, &gw->http);
 	return r;
 }
 

@@ -70,7 +70,8 @@ int pool_submit(struct pool *pool, struct job *job, const int64_t *keep_alive_ns
 
 	name_short(&job->name, name);
 	job->pool = pool;
-	if (upload_fits(job->params.inputs.owner))
+	if (upload_fits(job->params.inputs.owner) &&
+	    job_hold_prompts(job, &pool->gw->uploads))
 		r = sched_submit(&pool->sched, &job->request, job->manifest->digest, name,
 				 keep_alive_ns, time_monotonic_ns(), err);
 	else

@@ -220,7 +220,7 @@ static int start(struct gateway *gw, struct http_request *q, const struct images
 
 static void serve(struct gateway *gw, struct http_request *q, const struct images_kind *kind)
 {
-	struct upload *body = http_take_body(q, &gw->uploads);
+	struct upload *body = http_take_body(q);
 	struct images_body b;
 	struct err err;
 	int r = body ? images_body_read(kind, http_header(q, "Content-Type"), body, &b, &err) :
