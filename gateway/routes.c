@@ -19,6 +19,7 @@ static const struct route routes[] = {
 	{ "GET",    "/api/version",           route_version },
 	{ "HEAD",   "/api/version",           route_version },
 	{ "GET",    "/metrics",               route_metrics },
+	{ "GET",    "/openapi.json",          route_openapi },
 	{ "GET",    "/livez",                 route_livez },
 	{ "HEAD",   "/livez",                 route_livez },
 	{ "GET",    "/readyz",                route_readyz },

@@ -36,6 +36,7 @@ void route_account(struct gateway *gw, struct http_request *q);
 void route_recommendations(struct gateway *gw, struct http_request *q);
 void route_file(struct gateway *gw, struct http_request *q);
 void route_metrics(struct gateway *gw, struct http_request *q);
+void route_openapi(struct gateway *gw, struct http_request *q);
 void route_livez(struct gateway *gw, struct http_request *q);
 void route_readyz(struct gateway *gw, struct http_request *q);
 void route_blob(struct gateway *gw, struct http_request *q);
