@@ -10,6 +10,7 @@
 
 #include "common/limits.h"
 #include "common/timefmt.h"
+#include "common/utf8.h"
 #include "gateway/bodies.h"
 
 /* Go's words, which clients may know. */
@@ -36,10 +37,41 @@ int body_read_json(const json_t *root, const char *go_type, const struct field *
 		       go_kind(root), go_type);
 }
 
+/* The reference's words for a syntax error, where it has such; the place stays behind them. */
+static void reword_syntax(struct err *err)
+{
+	static const struct {
+		const char *ours, *words;
+	} rows[] = {
+		{ "string or '}' expected near '", "looking for beginning of object key string" },
+		{ "':' expected near '", "after object key" },
+		{ "'}' expected near '", "after object key:value pair" },
+		{ "']' expected near '", "after array element" },
+		{ "invalid token near '", "looking for beginning of value" },
+		{ "unexpected token near '", "looking for beginning of value" },
+	};
+	const char *place = strstr(err->text, " at line ");
+
+	for (size_t i = 0; place && i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t n = strlen(rows[i].ours);
+		struct err old = *err;
+		uint32_t code;
+
+		if (strncmp(err->text, rows[i].ours, n))
+			continue;
+		err_set(err, -EINVAL, "invalid character '%.*s' %s%s",
+			(int)utf8_decode(old.text + n, strlen(old.text + n), &code), old.text + n,
+			rows[i].words, old.text + (place - err->text));
+		return;
+	}
+}
+
 json_t *body_parse(const char *text, size_t len, const char *go_type, struct err *err)
 {
 	json_t *root = json_parse(text, len, true, err);
 
+	if (!root)
+		reword_syntax(err);
 	if (!root && !strcmp(err->text, "EOF") && !strncmp(go_type, "api.", 4))
 		err_set(err, -EINVAL, "missing request body");
 	else if (!root)

@@ -155,13 +155,20 @@ static void wrong_method(struct http_request *q)
 
 /* ---- the HTTP server's callbacks ---- */
 
+static bool ends_in_slash(const char *target)
+{
+	size_t len = strlen(target);
+
+	return len > 1 && target[len - 1] == '/';
+}
+
 static enum http_body on_head(void *ctx, struct http_request *q)
 {
 	struct gateway *gw = ctx;
 
 	q->refusal = access_check(gw->access, q);
-	/* A doubled slash is no part of an id either. */
-	if (!q->refusal && !strstr(q->target, "//"))
+	/* Slashes that are redirected elsewhere are no part of an id either. */
+	if (!q->refusal && !strstr(q->target, "//") && !ends_in_slash(q->target))
 		q->route = find(q->method, q->path);
 	if (!q->route || !strcmp(q->method, "GET") || !strcmp(q->method, "HEAD"))
 		return HTTP_BODY_DROP;

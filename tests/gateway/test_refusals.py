@@ -83,7 +83,23 @@ class Refusals(GatewayTest):
             self.assertIn("is not supported yet", answer.error)
             self.assertEqual(self.gateway.post(path, {"model": "ok", "insecure": "x"}).status, 400)
 
-    def test_doubled_slash_below_a_prefix(self):
+    def test_syntax_errors(self):
+        for body, error in ((b"{x}", "invalid character 'x' looking for beginning of object key string"),
+                            (b'{"a" 1}', "invalid character '1' after object key"),
+                            (b'{"a":1 "b"}', "invalid character '\"' after object key:value pair"),
+                            (b'{"a":[1 2]}', "invalid character '2' after array element"),
+                            (b'{"a":}', "invalid character '}' looking for beginning of value"),
+                            ("{\"a\":\u00e9\u00e9}".encode(), "invalid character '\u00e9' looking for beginning of value"),
+                            (b'{"a":"\\x"}', "invalid escape near"), (b"\xef\xbb\xbf{}", "invalid character '\ufeff' looking")):
+            for path in ("/api/generate", "/v1/images/generations"):
+                answer = self.gateway.post(path, body)
+                self.assertEqual(answer.status, 400)
+                self.assertTrue(answer.error.startswith(error), (body, answer.error))
+
+    def test_slash_below_a_prefix(self):
+        answer = self.gateway.get("/v1/models/ok/?x")
+        self.assertEqual((answer.status, answer.headers["Location"]), (301, "/v1/models/ok?x"))
+        self.assertEqual(self.gateway.get("/v1/models/ok%2F").status, 400)
         answer = self.gateway.get("/v1/models//ok")
         self.assertEqual((answer.status, answer.headers["Location"]), (307, "/v1/models/ok"))
 
