@@ -74,6 +74,7 @@ static const struct field image_fields[] = {
 	FIELD(struct msg_image, width, U32, .required = true, .min = 1, .max = LIMIT_SIDE),
 	FIELD(struct msg_image, height, U32, .required = true, .min = 1, .max = LIMIT_SIDE),
 	FIELD(struct msg_image, seed, U64, .required = true),
+	FIELD(struct msg_image, tokens, U32),
 	{ 0 }
 };
 static const struct field failed_fields[] = {

@@ -52,8 +52,28 @@ int job_check(const struct job *job, struct err *err)
 	return picture_check(&job->params, err);
 }
 
+static size_t length_of(const char *text)
+{
+	return text ? strlen(text) : 0;
+}
+
+bool job_hold_prompts(struct job *job, struct uploads *all)
+{
+	size_t len = length_of(job->params.prompt) + length_of(job->params.negative);
+
+	if (!uploads_have_room(all, 0, len))
+		return false;
+	all->held += len;
+	job->held = len;
+	job->held_by = all;
+	return true;
+}
+
 void job_clear(struct job *job)
 {
+	if (job->held_by)
+		job->held_by->held -= job->held;
+	job->held_by = NULL;
 	free(job->model);
 	manifest_free(job->manifest);
 	json_decref(job->details);

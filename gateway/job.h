@@ -40,11 +40,14 @@ struct job {
 	json_t *defaults;               /* its params layer, or NULL */
 	unsigned abilities;             /* of the model: enum model_ability */
 	struct picture_params params;
+	struct uploads *held_by;        /* counts the prompts; NULL: does not yet */
+	size_t held;
 	/* fixed when it starts */
 	uint64_t id;                    /* of the picture being drawn */
 	uint64_t seed;                  /* of the first picture */
 	uint32_t width, height, steps;  /* a side of 0: as the first input picture says */
 	unsigned n_made;
+	uint32_t tokens;                /* of the prompt, as the runner told with a picture */
 	uint32_t next_step;             /* to be reported */
 	int64_t began_ns, ready_ns;     /* monotonic */
 };
@@ -53,6 +56,8 @@ struct job {
 int job_find_model(struct job *job, struct store *store, const char *model, struct err *err);
 /* -EINVAL: the model cannot draw, or not what was asked. */
 int job_check(const struct job *job, struct err *err);
+/* Counts the prompts among all; false when there is no room. */
+bool job_hold_prompts(struct job *job, struct uploads *all);
 /* Frees what job_find_model() and the params hold. */
 void job_clear(struct job *job);
 

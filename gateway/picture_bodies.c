@@ -196,14 +196,18 @@ static int finish_generate(struct raw_generate *raw, struct generate_body *ret, 
 int generate_body_read(struct upload *body, struct generate_body *ret, struct err *err)
 {
 	struct raw_generate raw = { .picture = picture_nothing_said, .stream = true };
+	static const char go_type[] = "api.GenerateRequest";
 	struct lift lift;
-	int r = body_read_lifted(body, "api.GenerateRequest", generate_fields, &raw, NULL, &lift,
-				 err);
+	json_t *root = body_parse_lifted(body, go_type, &lift, err);
+	int r;
 
-	if (r < 0)
-		return r;
+	if (!root)
+		return err->code;
 	*ret = (struct generate_body){ 0 };
-	r = finish_generate(&raw, ret, err);
+	r = body_read_json(root, go_type, generate_fields, &raw, NULL, err);
+	json_decref(root);
+	if (r == 0)
+		r = finish_generate(&raw, ret, err);
 	if (r == 0)
 		r = finish_pictures(&raw, &lift, body, err);
 	if (r == 0) {

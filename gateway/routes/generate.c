@@ -167,7 +167,7 @@ static int start(struct gateway *gw, struct http_request *q, struct generate_bod
 
 void route_generate(struct gateway *gw, struct http_request *q)
 {
-	struct upload *body = http_take_body(q, &gw->uploads);
+	struct upload *body = http_take_body(q);
 	struct generate_body b;
 	struct err err;
 	int r = body ? generate_body_read(body, &b, &err) :

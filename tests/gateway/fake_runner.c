@@ -240,7 +240,7 @@ static void send_picture(const struct msg_generate *g, json_t *files)
 	bytes = calloc(1, size);
 	memcpy(bytes, text, len);
 	m.image = (struct msg_image){ g->job, size, or_else(g->width, 640), or_else(g->height, 480),
-				      g->seed };
+				      g->seed, (uint32_t)strlen(g->prompt) };
 	send_msg(&m);
 	frame_header(FRAME_BINARY, (uint32_t)size, head);
 	write_all(head, sizeof(head));
