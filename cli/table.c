@@ -7,19 +7,14 @@
 #include <string.h>
 
 #include "cli/table.h"
-#include "common/utf8.h"
+#include "cli/text.h"
 
 #define GAP 4
 #define MAX_COLUMNS 64
 
 static size_t width_of(const char *text)
 {
-	size_t len = text ? strlen(text) : 0, at = 0, n = 0;
-	uint32_t code;
-
-	for (; at < len; n++)
-		at += utf8_decode(text + at, len - at, &code);
-	return n;
+	return text ? text_columns(text) : 0;
 }
 
 static int grow(struct table *t)

@@ -20,6 +20,18 @@ bool terminal_can_redraw(int fd)
 	return isatty(fd) && !(term && !strcmp(term, "dumb"));
 }
 
+static bool is_set(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && *value;
+}
+
+bool terminal_has_colours(void)
+{
+	return !is_set("NO_COLOR");
+}
+
 void terminal_size(int fd, unsigned *ret_rows, unsigned *ret_columns)
 {
 	struct winsize size = { 0 };
@@ -28,13 +40,6 @@ void terminal_size(int fd, unsigned *ret_rows, unsigned *ret_columns)
 		size = (struct winsize){ 0 };
 	*ret_rows = size.ws_row ? size.ws_row : 24;
 	*ret_columns = size.ws_col ? size.ws_col : 80;
-}
-
-static bool is_set(const char *name)
-{
-	const char *value = getenv(name);
-
-	return value && *value;
 }
 
 static bool term_program(const char *name)

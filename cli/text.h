@@ -21,4 +21,11 @@ int64_t text_time(const char *text);
 /* A line without blanks around it: cut in place. */
 char *text_trim(char *line);
 
+/* Columns that a character takes on a terminal; 1 for a tab. */
+unsigned text_width(uint32_t code);
+/* Columns of a whole text. */
+size_t text_columns(const char *text);
+/* Bytes of the longest beginning of at most so many columns; *ret_used: its columns. */
+size_t text_cut(const char *text, unsigned columns, unsigned *ret_used);
+
 #endif

@@ -359,6 +359,14 @@ class Editing(Session):
         self.leave(terminal)
         self.assertEqual(self.prompts(), ["x" * 70])
 
+    def test_no_color(self):
+        terminal = self.begin(Stream(DONE), env={"NO_COLOR": "1"})
+        terminal.expect(">>> Describe an image to generate (/help for commands)\x1b[50D")
+        terminal.send("a cat\r")
+        terminal.expect("Image saved to: ")
+        self.leave(terminal)
+        self.assertNotRegex(terminal.output, rb"\x1b\[[0-9;]*m")
+
     def test_narrow_terminals_get_no_hint(self):
         terminal = self.begin(columns=54)
         terminal.expect(re.compile(rb"\x1b\[J>>> $"))
