@@ -21,6 +21,7 @@
 #include "common/buf.h"
 #include "common/fields.h"
 #include "common/limits.h"
+#include "common/timefmt.h"
 
 /* A line may hold one picture in base64. */
 #define LINE_MAX_BYTES ((size_t)LIMIT_IMAGE / 3 * 4 + LIMIT_BODY)
@@ -90,6 +91,11 @@ void client_close(struct client *c)
 	*c = (struct client){ .signal_fd = -1 };
 }
 
+void client_limit(struct client *c, unsigned ms)
+{
+	c->deadline_ns = time_monotonic_ns() + ms * INT64_C(1000000);
+}
+
 static bool is_loopback(const struct sockaddr *address)
 {
 	if (address->sa_family == AF_INET) {
@@ -123,6 +129,19 @@ struct exchange {
 	void *ctx;
 };
 
+/* Until the next frame is due or the time is up; -1: for as long as it takes. */
+static int wait_ms(const struct client *c)
+{
+	int frame = c->progress ? progress_timeout(c->progress) : -1;
+	int64_t left;
+
+	if (!c->deadline_ns)
+		return frame;
+	left = (c->deadline_ns - time_monotonic_ns()) / 1000000 + 1;
+	left = left > 0 ? left : 0;
+	return frame >= 0 && frame < left ? frame : (int)left;
+}
+
 static int client_wait(void *ctx, int fd, short events, struct err *err)
 {
 	struct client *c = ctx;
@@ -130,19 +149,20 @@ static int client_wait(void *ctx, int fd, short events, struct err *err)
 				 { .fd = c->signal_fd, .events = POLLIN } };
 
 	for (;;) {
-		int timeout = c->progress ? progress_timeout(c->progress) : -1;
 		int n;
 
 		/* Before waiting: answers that come fast must not starve the display. */
-		if (timeout == 0)
+		if (c->progress && progress_timeout(c->progress) == 0)
 			progress_draw(c->progress);
-		n = poll(fds, 2, timeout);
+		n = poll(fds, 2, wait_ms(c));
 		if (n < 0 && errno != EINTR)
 			return err_errno(err, errno, "cannot wait for the server");
 		if (n > 0 && fds[1].revents)
 			return err_set(err, -ECANCELED, "interrupted");
 		if (n > 0 && fds[0].revents)
 			return 0;
+		if (c->deadline_ns && time_monotonic_ns() >= c->deadline_ns)
+			return err_set(err, -ETIMEDOUT, "the server does not answer");
 	}
 }
 
@@ -179,9 +199,9 @@ static int put_request(const struct client *c, const char *method, const char *p
 	put_agent(c, out);
 	buf_printf(out, "Accept: application/%s\r\nConnection: close\r\n",
 		   lines ? "x-ndjson" : "json");
+	buf_puts(out, "Content-Type: application/json\r\n");
 	if (text)
-		buf_printf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
-			   strlen(text));
+		buf_printf(out, "Content-Length: %zu\r\n", strlen(text));
 	buf_puts(out, "\r\n");
 	if (text)
 		buf_puts(out, text);

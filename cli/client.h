@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "cli/cli.h"
 #include "common/err.h"
@@ -17,6 +18,7 @@ struct client {
 	struct host host;
 	struct addrinfo *addresses;
 	struct progress *progress;      /* redrawn while waiting; NULL: none */
+	int64_t deadline_ns;            /* of every wait, monotonic; 0: none */
 	int signal_fd;                  /* of interrupt_open(); -1: signals act as usual */
 };
 
@@ -26,6 +28,8 @@ int client_init(struct client *c, const struct cli *cli, struct err *err);
 int client_open(struct client *c, const struct cli *cli, struct err *err);
 /* Waiting ends with -ECANCELED at a signal from now on; p (or NULL) is redrawn. */
 int client_watch(struct client *c, struct progress *p, struct err *err);
+/* Requests fail with -ETIMEDOUT when they take longer than this from now. */
+void client_limit(struct client *c, unsigned ms);
 void client_close(struct client *c);
 
 /* Whether the server runs on this machine, as far as its address tells. */

@@ -17,15 +17,16 @@
 
 struct create_flags {
 	const char *file, *quantize, *draft_quantize;
-	bool experimental;
+	bool experimental, quiet;
 };
 
 #define AT(member) offsetof(struct create_flags, member)
 static const struct flag flags[] = {
 	{ "file", 'f', FLAG_TEXT, AT(file), "string",
-	  "Name of the Modelfile (default \"Modelfile\")" },
+	  "Name of the Modelfile (default \"Modelfile\")", .completion = COMPLETE_FILE },
 	{ "quantize", 'q', FLAG_TEXT, AT(quantize), "string",
 	  "Quantize to int4, int8, nvfp4, mxfp4, mxfp8 or fp8 (= int8 with scales)" },
+	{ "quiet", 0, FLAG_BOOL, AT(quiet), NULL, "Print errors only" },
 	{ "experimental", 0, FLAG_BOOL, AT(experimental), .group = FLAGS_IGNORED },
 	{ "draft-quantize", 0, FLAG_TEXT, AT(draft_quantize), .group = FLAGS_IGNORED },
 	{ 0 }
@@ -110,12 +111,13 @@ static int on_line(void *ctx, const json_t *line, struct err *err)
 	return 0;
 }
 
-static int create(struct client *c, const json_t *body, struct err *err)
+static int create(struct client *c, const json_t *body, bool quiet, struct err *err)
 {
 	struct creation creation = { 0 };
 	int r;
 
-	progress_open(&creation.progress, false);
+	if (!quiet)
+		progress_open(&creation.progress, false);
 	r = client_watch(c, &creation.progress, err);
 	if (r == 0)
 		r = client_stream(c, "/api/create", body, on_line, &creation, err);
@@ -136,8 +138,8 @@ static int create_from(const struct cli *cli, const struct create_flags *f, cons
 	if (r == 0)
 		r = check_reachable(&c, s, err);
 	if (r == 0)
-		r = body ? create(&c, body, err) : err_errno(err, ENOMEM, "writing the request");
-	if (r == 0)
+		r = body ? create(&c, body, f->quiet, err) : err_errno(err, ENOMEM, "writing the request");
+	if (r == 0 && !f->quiet)
 		printf("Created image generation model '%s'\n", model);
 	client_close(&c);
 	json_decref(body);
@@ -162,6 +164,6 @@ static int run(const struct cli *cli, const void *values, char *const *args, siz
 
 const struct command cmd_create = {
 	.name = "create", .arguments = "MODEL [DIR]", .brief = "Create a model",
-	.min_args = 1, .max_args = 2,
+	.min_args = 1, .max_args = 2, .completions = { COMPLETE_NOTHING, COMPLETE_FOLDER },
 	.flags = flags, .flags_size = sizeof(struct create_flags), .run = run,
 };

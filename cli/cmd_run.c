@@ -4,7 +4,6 @@
  * cancels the drawing.
  */
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,44 +15,9 @@
 #include "cli/save.h"
 #include "cli/session.h"
 #include "cli/text.h"
+#include "cli/transfer.h"
 #include "common/fields.h"
 #include "common/limits.h"
-
-_Static_assert(FLAG_LIST_MAX >= LIMIT_INPUT_IMAGES, "--image cannot be given often enough");
-
-static const struct picture_flags defaults = { .guidance = NAN, .strength = NAN };
-
-#define AT(member) offsetof(struct picture_flags, member)
-static const struct flag flags[] = {
-	{ "output", 'o', FLAG_TEXT, AT(output), "string",
-	  "Save to this file or folder, or - for standard output" },
-	{ "keepalive", 0, FLAG_TEXT, AT(keepalive), "string",
-	  "Duration to keep the model loaded (e.g. 5m)" },
-	{ "verbose", 0, FLAG_BOOL, AT(verbose), NULL, "Show timings for the picture" },
-	{ "width", 0, FLAG_INT, AT(width), "int", "Image width", FLAGS_IMAGE },
-	{ "height", 0, FLAG_INT, AT(height), "int", "Image height", FLAGS_IMAGE },
-	{ "steps", 0, FLAG_INT, AT(steps), "int", "Denoising steps", FLAGS_IMAGE },
-	{ "seed", 0, FLAG_INT, AT(seed), "int", "Random seed", FLAGS_IMAGE },
-	{ "negative", 0, FLAG_TEXT, AT(negative), "str", "Negative prompt", FLAGS_IMAGE },
-	{ "guidance", 0, FLAG_FLOAT, AT(guidance), "num", "Guidance scale (0 = off)", FLAGS_IMAGE },
-	{ "image", 0, FLAG_LIST, AT(images), "file",
-	  "Image to start from or to refer to (repeatable)", FLAGS_IMAGE },
-	{ "strength", 0, FLAG_FLOAT, AT(strength), "num",
-	  "How much the image changes, 0 to 1", FLAGS_IMAGE },
-	{ "mask", 0, FLAG_TEXT, AT(mask), "file", "Image of what is drawn anew", FLAGS_IMAGE },
-	{ "mask-mode", 0, FLAG_TEXT, AT(mask_mode), "by",
-	  "What marks that in the mask: alpha (transparent) or white", FLAGS_IMAGE },
-	{ "insecure", 0, FLAG_BOOL, AT(ignored), .group = FLAGS_IGNORED },
-	{ "format", 0, FLAG_TEXT, AT(ignored_text), .group = FLAGS_IGNORED },
-	{ "think", 0, FLAG_OPTIONAL, AT(ignored_text), .group = FLAGS_IGNORED },
-	{ "hidethinking", 0, FLAG_BOOL, AT(ignored), .group = FLAGS_IGNORED },
-	{ "nowordwrap", 0, FLAG_BOOL, AT(ignored), .group = FLAGS_IGNORED },
-	{ "truncate", 0, FLAG_BOOL, AT(ignored), .group = FLAGS_IGNORED },
-	{ "dimensions", 0, FLAG_INT, AT(ignored_int), .group = FLAGS_IGNORED },
-	{ "imagegen", 0, FLAG_BOOL, AT(ignored), .group = FLAGS_IGNORED },
-	{ 0 }
-};
-#undef AT
 
 /* ---- the model ---- */
 
@@ -68,14 +32,42 @@ static bool has_capability(const json_t *model, const char *name)
 	return false;
 }
 
-static int check_model(struct client *c, const char *name, json_t **ret, struct err *err)
+static int show(struct client *c, const char *name, json_t **ret, struct err *err)
 {
 	json_t *body = json_pack("{s:o}", "name", text_json(name));
 	int r = client_call(c, "POST", "/api/show", body, ret, err);
 
+	json_decref(body);
+	return r;
+}
+
+/* A server that cannot pull has said all there is to say: *err stays what it is. */
+static int pull(struct client *c, const struct picture_flags *f, const char *name, struct err *err)
+{
+	const struct transfer_flags flags = { .insecure = f->insecure, .quiet = f->quiet };
+	struct err why;
+	int r = transfer_pull(c, name, &flags, &why);
+
+	if (r == -ENOENT)
+		return r;
+	if (r < 0)
+		*err = why;
+	return r;
+}
+
+/* What the server knows about the model, which is pulled when it is not there. */
+static int find_model(struct client *c, const struct picture_flags *f, const char *name,
+		      json_t **ret, struct err *err)
+{
+	int r = show(c, name, ret, err);
+
+	if (r == -ENOENT) {
+		r = pull(c, f, name, err);
+		if (r == 0)
+			r = show(c, name, ret, err);
+	}
 	if (r == 0 && !has_capability(*ret, "image"))
 		r = err_set(err, -EINVAL, "\"%s\" does not support image generation", name);
-	json_decref(body);
 	return r;
 }
 
@@ -125,6 +117,14 @@ static int draw(struct client *c, const struct picture_flags *f, const char *mod
 	return err_prefix(err, "failed to %s image", stage == PICTURE_SAVE ? "save" : "decode");
 }
 
+static int check_output(const struct picture_flags *f, struct err *err)
+{
+	if (f->json && f->output && !strcmp(f->output, "-"))
+		return err_set(err, -EINVAL, "--json and --output - both write to standard output: "
+			       "name a file");
+	return save_check(f->output, err);
+}
+
 static int run_prompt(struct client *c, const struct picture_flags *f, char *const *args, size_t n,
 		      struct err *err)
 {
@@ -135,7 +135,7 @@ static int run_prompt(struct client *c, const struct picture_flags *f, char *con
 	if (r == 0)
 		r = compose_prompt(c, args + 1, n - 1, &a, &prompt, err);
 	if (r == 0)
-		r = save_check(f->output, err);
+		r = check_output(f, err);
 	if (r == 0)
 		r = draw(c, f, args[0], prompt, &a, err);
 	free(prompt);
@@ -152,7 +152,7 @@ static int run(const struct cli *cli, const void *values, char *const *args, siz
 	int r = client_open(&c, cli, err);
 
 	if (r == 0)
-		r = check_model(&c, args[0], &model, err);
+		r = find_model(&c, values, args[0], &model, err);
 	if (r == 0 && session)
 		r = session_run(&c, values, args[0], model, err);
 	else if (r == 0)
@@ -165,6 +165,8 @@ static int run(const struct cli *cli, const void *values, char *const *args, siz
 const struct command cmd_run = {
 	.name = "run", .arguments = "MODEL [PROMPT]", .brief = "Run a model",
 	.min_args = 1, .max_args = ARGS_ANY,
-	.flags = flags, .flags_size = sizeof(struct picture_flags), .defaults = &defaults,
+	.completions = { COMPLETE_MODEL, COMPLETE_IMAGE },
+	.flags = picture_options, .flags_size = sizeof(struct picture_flags),
+	.defaults = &picture_defaults,
 	.settings = SETTINGS_RUN, .run = run,
 };

@@ -361,6 +361,7 @@ static int run(const struct cli *cli, const void *values, char *const *args, siz
 
 const struct command cmd_show = {
 	.name = "show", .arguments = "MODEL", .brief = "Show information for a model",
-	.min_args = 1, .max_args = 1, .flags = flags, .flags_size = sizeof(struct show_flags),
+	.min_args = 1, .max_args = 1,
+	.completions = { COMPLETE_MODEL_OR_IMAGE }, .flags = flags, .flags_size = sizeof(struct show_flags),
 	.run = run,
 };

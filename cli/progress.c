@@ -222,13 +222,22 @@ static void tell_tenth(const struct element *e, uint64_t completed, uint64_t tot
 		fprintf(stderr, "%s %u%%\n", e->text, now * 10);
 }
 
+/* Several bars may move at once. */
+static struct element *find_bar(struct progress *p, const char *label)
+{
+	for (unsigned i = p->n_elements; i-- > 0;)
+		if (p->elements[i].kind == BYTE_BAR && !strcmp(p->elements[i].text, label))
+			return &p->elements[i];
+	return NULL;
+}
+
 void progress_bytes(struct progress *p, const char *label, uint64_t completed, uint64_t total)
 {
-	struct element *e = last(p);
+	struct element *e = p->open ? find_bar(p, label) : NULL;
 
 	if (!p->open)
 		return;
-	if (!e || e->kind != BYTE_BAR || strcmp(e->text, label)) {
+	if (!e) {
 		stop_last(p);
 		e = add(p, BYTE_BAR, label);
 	}

@@ -81,6 +81,15 @@ int table_print(const struct table *t, const char *const *header, unsigned inden
 	return 0;
 }
 
+int table_print_first(const struct table *t, FILE *out)
+{
+	if (t->failed)
+		return -ENOMEM;
+	for (size_t i = 0; i < t->n_rows; i++)
+		fprintf(out, "%s\n", t->cells[i * t->n_columns]);
+	return 0;
+}
+
 void table_finish(struct table *t)
 {
 	for (size_t i = 0; i < t->n_rows * t->n_columns; i++)

@@ -19,6 +19,8 @@ struct table {
 void table_row(struct table *t, const char *const *cells);
 /* With a header (n_columns texts; NULL: none), each line after indent blanks. */
 int table_print(const struct table *t, const char *const *header, unsigned indent, FILE *out);
+/* The first cell of every row and nothing else. */
+int table_print_first(const struct table *t, FILE *out);
 void table_finish(struct table *t);
 
 #endif

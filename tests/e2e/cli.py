@@ -28,6 +28,14 @@ DONE = {"model": "m", "response": "", "done": True, "done_reason": "stop",
         "total_duration": 12345678901, "load_duration": 1234567890, "image": IMAGE}
 
 
+PULL = [{"status": "pulling manifest"},
+        {"status": "pulling model", "digest": "sha256:model", "total": 897},
+        {"status": "pulling model", "digest": "sha256:model", "total": 897, "completed": 790},
+        {"status": "pulling model", "digest": "sha256:model", "total": 897, "completed": 897},
+        {"status": "writing manifest"}, {"status": "success"}]
+PULLED = "pulling manifest\npulling model: 80%\npulling model: 100%\nwriting manifest\nsuccess\n"
+
+
 def step(completed, total=9):
     line = {"model": "m", "response": "", "done": False, "total": total}
     return {**line, "completed": completed} if completed else line
@@ -104,7 +112,8 @@ class Invocation(Cli):
                 self.refused(error, *args)
 
     def test_no_server(self):
-        for args in (["list"], ["ps"], ["show", "m"], ["run", "m", "x"], ["stop", "m"], ["rm", "m"], ["cp", "a", "b"]):
+        for args in (["list"], ["ps"], ["show", "m"], ["run", "m", "x"], ["stop", "m"], ["rm", "m"], ["cp", "a", "b"],
+                     ["pull", "m"], ["push", "m"]):
             with self.subTest(args[0]):
                 self.refused("could not connect to easel server, run 'easel serve' to start it", *args)
 
@@ -121,12 +130,13 @@ class Invocation(Cli):
         self.assertEqual(text, self.cli("--help").stdout)
         self.assertEqual(text, self.cli("help").stdout)
         names = re.findall(r"^  ([a-z]+) {3,}[A-Z]", text, re.M)
-        self.assertEqual(names, ["serve", "create", "show", "run", "stop", "list", "ps", "cp", "rm", "help"])
+        self.assertEqual(names, ["serve", "create", "show", "run", "stop", "pull", "push", "list", "ps", "cp", "rm",
+                                 "help"])
         self.assertTrue(text.endswith('\nUse "easel [command] --help" for more information about a command.\n'))
         self.expect(self.cli("ls", "-h"), self.cli("help", "list").stdout)
         self.assertTrue(self.cli("help", "list").stdout.startswith(
             "List models\n\nUsage:\n  easel list [PREFIX] [flags]\n\nAliases:\n  list, ls\n\n"
-            "Flags:\n  -h, --help   help for list\n      --json   "))
+            "Flags:\n  -h, --help    help for list\n      --json    "))
         self.assertIn("\nImage Generation Flags (experimental):\n"
                       "      --width int      Image width\n"
                       "      --height int     Image height\n"
@@ -138,18 +148,6 @@ class Invocation(Cli):
         self.assertNotIn("NOHISTORY", self.cli("serve", "-h").stdout + self.cli("ps", "-h").stdout)
         self.expect(self.cli("help", "bogus"), "", "Unknown help topic [`bogus`]\n" + text)
 
-    def test_manuals_name_everything(self):
-        def manual(name):
-            with open(os.path.join(SOURCE, "man", name), encoding="utf-8") as file:
-                return file.read()
-        commands = re.findall(r"^  ([a-z]+) {3,}[A-Z]", self.cli().stdout, re.M)
-        for command in commands:
-            self.assertRegex(manual("easel.1"), rf"\.It Cm {command}\b")
-            for flag in re.findall(r"--([a-z-]+)", self.cli(command, "--help").stdout):
-                self.assertRegex(manual("easel.1"), rf"-{flag}\b", command)
-        for name in re.findall(r"EASEL_\w+", self.cli("serve", "--help").stdout):
-            self.assertIn(f".It Ev {name}\n", manual("easel-gateway.8"))
-
     def test_version(self):
         own = re.search(r"client version is (\S+)", self.cli("-v").stdout).group(1)
         self.expect(self.cli("--version"), "Warning: could not connect to a running easel instance\n"
@@ -160,6 +158,10 @@ class Invocation(Cli):
         other = self.serve({"GET /api/version": Answer({"version": "0.99.0"})})
         self.expect(self.cli("-v", server=other),
                     f"easel version is 0.99.0\nWarning: client version is {own}\n")
+
+    def test_accounts(self):
+        for command in ("signin", "signout"):
+            self.expect(self.cli(command), "You are not signed in to ollama.com\n")
 
     def test_serve_becomes_the_gateway(self):
         gateway = self.write("gateway", "#!/bin/sh\necho \"gateway $# $$\"\nexit 7\n")
@@ -320,6 +322,21 @@ class Lists(Cli):
             self.expect(self.cli(*args, server=self.serve({path: Answer(body)})), text)
 
 
+    def test_quiet(self):
+        models = {"models": [{"name": "b:latest", "digest": DIGEST}, {"name": "a:1", "digest": DIGEST}]}
+        for command, path in (("list", "GET /api/tags"), ("ps", "GET /api/ps"), ("__names", "GET /api/tags")):
+            args = [command] if command == "__names" else [command, "-q"]
+            self.expect(self.cli(*args, server=self.serve({path: Answer(models)})), "b:latest\na:1\n")
+        self.expect(self.cli("ls", "--quiet", "A", server=self.serve({"GET /api/tags": Answer(models)})), "a:1\n")
+
+    def test_names_for_completions_are_silent_and_soon(self):
+        self.expect(self.cli("__names"))
+        self.expect(self.cli("__names", server=self.serve({"GET /api/tags": Answer({"error": "odd"}, 500)})))
+        gone = threading.Event()
+        self.expect(self.cli("__names", server=self.serve({"GET /api/tags": Stream(gone)})))
+        self.assertTrue(gone.wait(10), "it gives up")
+
+
 class Show(Cli):
     def show(self, *args, **members):
         server = self.serve({"POST /api/show": Answer({**SHOW, **members})})
@@ -394,6 +411,12 @@ class ChangeModels(Cli):
                                                ("POST /api/generate", {"model": "a", "keep_alive": "0s"})])
         server = self.serve({"POST /api/show": Answer({"error": "model 'a:latest' not found"}, 404)})
         self.refused("couldn't find model \"a\" to stop", "stop", "a", server=server)
+
+    def test_quiet(self):
+        server = self.serve({"POST /api/copy": Answer(), "POST /api/show": Answer(SHOW), "DELETE /api/delete": Answer(),
+                             "POST /api/generate": Answer({"done": True})})
+        for args in (["cp", "-q", "a", "b"], ["rm", "a", "--quiet"], ["stop", "-q", "a"]):
+            self.expect(self.cli(*args, server=server))
 
     def test_rm_stops_at_the_first_failure(self):
         gone = Answer({"error": "model 'b' not found"}, 404)
@@ -511,7 +534,7 @@ class Run(Cli):
             (["x", "--image", "a.png", "--mask-mode", "alpha"],
              "--mask-mode says how to read a mask: give --mask too"),
             (["x", "--image", "a.png", "--mask", "a.png", "--mask-mode", "black"],
-             'invalid argument "black" for "--mask-mode" flag: must be alpha or white'),
+             'invalid argument "black" for "--mask-mode" flag: must be one of: alpha white'),
             (["x", "--strength", "much"], 'invalid argument "much" for "--strength" flag: strconv.ParseFloat: '
              'parsing "much": invalid syntax'),
         ):
@@ -530,8 +553,12 @@ class Run(Cli):
                      server=self.serve(case))
         self.refused('"m" does not support image generation', "run", "m", "x",
                      server=self.serve({"POST /api/show": Answer({**SHOW, "capabilities": ["completion"]})}))
+        # A server that cannot pull.
         self.refused("model 'm:latest' not found", "run", "m", "x",
-                     server=self.serve({"POST /api/show": Answer({"error": "model 'm:latest' not found"}, 404)}))
+                     server=self.serve({"POST /api/show": Answer({"error": "model 'm:latest' not found"}, 404),
+                                        "POST /api/pull": Answer({"error": "404 page not found"}, 404)}))
+        self.refused("--json and --output - both write to standard output: name a file", "run", "m", "x", "--json",
+                     "-o", "-", server=self.serve(case))
         self.refused("400 Bad Request: width and height must be <= 4096", "run", "m", "x", "--width", "5000",
                      server=self.serve({**case, "POST /api/generate":
                                         Answer({"error": "width and height must be <= 4096"}, 400)}))
@@ -576,6 +603,32 @@ class Run(Cli):
     def test_timings(self):
         result, _ = self.drawn("x", "--verbose", lines=[DONE])
         self.assertEqual(result.stderr, "total duration:       12.3s\nload duration:        1.2s\n")
+
+    def test_missing_models_are_pulled(self):
+        missing = Answer({"error": "model 'm:latest' not found"}, 404)
+        server = self.serve({"POST /api/show": [missing, Answer(SHOW)], "POST /api/pull": Stream(*PULL),
+                             "POST /api/generate": Stream(DONE)})
+        result = self.cli("run", "m", "x", "--insecure", "-o", "a.png", server=server)
+        self.expect(result, "Image saved to: a.png\n", PULLED)
+        self.assertEqual([r for r, _ in server.requests[1:]],
+                         ["POST /api/show", "POST /api/pull", "POST /api/show", "POST /api/generate"])
+        self.assertEqual(server.requests[2][1], {"name": "m", "insecure": True})
+        server = self.serve({"POST /api/show": missing, "POST /api/pull": Stream(
+            PULL[0], {"error": "pull model manifest: file does not exist"})})
+        self.expect(self.cli("run", "m", "x", server=server), "",
+                    "pulling manifest\nError: pull model manifest: file does not exist\n", 1)
+
+    def test_quiet(self):
+        self.picture("a.png")
+        result, _ = self.drawn("-q", "x", "./a.png", "-o", "b.png")
+        self.expect(result, "b.png\n")
+        self.assertEqual(self.terminal("--quiet", "x", "-o", "c.png", lines=[step(0), 0.3, DONE],
+                                       env={"KITTY_WINDOW_ID": "1"}), (0, b"c.png\n"))
+
+    def test_json(self):
+        result, _ = self.drawn("--json", "x", "-o", "b.png", lines=[{**DONE, "seed": 7}])
+        self.assertEqual(json.loads(result.stdout), {
+            **{k: v for k, v in DONE.items() if k != "image"}, "seed": 7, "file": "b.png"})
 
     def terminal(self, *args, lines, env=None, **options):
         server = self.case(*lines)
@@ -645,6 +698,68 @@ class Run(Cli):
         self.interrupt(signal.SIGINT, True)
         self.interrupt(signal.SIGINT, False)
         self.interrupt(signal.SIGTERM, False)
+
+
+class Transfer(Cli):
+    def test_pull(self):
+        server = self.serve({"POST /api/pull": Stream(*PULL)})
+        self.expect(self.cli("pull", "m", server=server), "", PULLED)
+        self.assertEqual(server.requests[1:], [("POST /api/pull", {"name": "m", "insecure": False})])
+        self.expect(self.cli("pull", "--insecure", "-q", "m", server=server))
+        self.assertTrue(server.requests[3][1]["insecure"])
+
+    def test_pull_on_a_terminal(self):
+        for columns in (40, 80, 200):
+            server = self.serve({"POST /api/pull": Stream(*PULL[:3], 0.25, *PULL[3:])})
+            status, output = run_on_terminal([EASEL, "pull", "m"], cwd=self.folder, columns=columns,
+                                             env=self.environment(server))
+            self.assertEqual(status, 0, output)
+            last = output.decode().split("\x1b[?2026h")[-1]
+            self.assertRegex(last, "pulling manifest \x1b\\[K\npulling mode[^\n]*100% ▕█+▏  897 B *\x1b\\[K\n"
+                             "writing manifest \x1b\\[K\nsuccess \x1b\\[K\x1b\\[\\?25h\x1b\\[\\?2026l\n\\Z")
+            bar = re.search("pulling mode[^\x1b]*", output.decode()).group()
+            self.assertRegex(bar, "\\Apulling mode[l:]* +88% ▕█+ +▏  790 B/ 897 B *\\Z")
+            self.assertEqual(len(bar), columns - 1)
+
+    def test_bars_of_single_layers(self):
+        def line(digest, completed):
+            return {"status": f"pulling {digest[7:19]}", "digest": digest, "total": 100, "completed": completed}
+        one, two = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+        server = self.serve({"POST /api/pull": Stream(line(one, 50), line(two, 100), line(one, 100), PULL[-1])})
+        _, output = run_on_terminal([EASEL, "pull", "m"], cwd=self.folder, env=self.environment(server))
+        last = output.decode().split("\x1b[?2026h")[-1]
+        self.assertRegex(last, "pulling 1{12}: 100% [^\n]+\npulling 2{12}: 100% [^\n]+\nsuccess ")
+        self.assertEqual(last.count("\n"), 3)
+
+    def test_pull_failures(self):
+        for answer, error in ((Stream({"error": "max retries exceeded: status 500"}), "max retries exceeded: status 500"),
+                              (Answer({"error": "invalid model name"}, 400), "400 Bad Request: invalid model name"),
+                              (Stream(), "the server's answer ended before m was pulled")):
+            self.refused(error, "pull", "m", server=self.serve({"POST /api/pull": answer}))
+
+    def test_interrupt(self):
+        gone = threading.Event()
+        server = self.serve({"POST /api/pull": Stream(PULL[0], gone)})
+        process = subprocess.Popen([EASEL, "pull", "m"], env=self.environment(server), stderr=subprocess.PIPE)
+        self.assertEqual(process.stderr.readline(), b"pulling manifest\n")
+        process.send_signal(signal.SIGINT)
+        self.assertEqual((process.communicate(timeout=30), process.returncode), ((None, b""), -signal.SIGINT))
+        self.assertTrue(gone.wait(10), "the connection is closed")
+
+    def test_push(self):
+        lines = [{"status": "retrieving manifest"},
+                 {"status": "pushing model", "digest": "sha256:model", "total": 897, "completed": 897},
+                 {"status": "success"}]
+        for name, place in (("localhost:5000/ns/m:t", "localhost:5000/ns/m:t"), ("m", "https://ollama.com/m"),
+                            ("x/m:8b", "https://ollama.com/x/m:8b"), ("h.io/x/m", "h.io/x/m:latest")):
+            server = self.serve({"POST /api/push": Stream(*lines)})
+            self.expect(self.cli("push", name, server=server), f"\nYou can find your model at:\n\n\t{place}\n",
+                        "retrieving manifest\npushing model 100%\nsuccess\n")
+            self.assertEqual(server.requests[1:], [("POST /api/push", {"name": name, "insecure": False})])
+        self.expect(self.cli("push", "m", "-q", server=self.serve({"POST /api/push": Stream(*lines)})))
+        refused = self.serve({"POST /api/push": Stream({"error": "unauthorized: access denied"})})
+        self.refused("you are not authorized to push to this namespace, create the model under a namespace you own",
+                     "push", "m", server=refused)
 
 
 class Create(Cli):
