@@ -39,9 +39,18 @@ void table_row(struct table *t, const char *const *cells)
 		char *copy = cells[i] ? strdup(cells[i]) : NULL;
 
 		t->failed |= cells[i] && !copy;
+		if (copy)
+			text_make_printable(copy);
 		t->cells[t->n_rows * t->n_columns + i] = copy;
 	}
 	t->n_rows++;
+}
+
+void table_pair(struct table *t, const char *name, const char *value)
+{
+	const char *const cells[] = { name, value };
+
+	table_row(t, cells);
 }
 
 static void put_row(const char *const *cells, const size_t *widths, size_t n, unsigned indent,

@@ -99,3 +99,17 @@ size_t text_columns(const char *text)
 		columns += text_width(code);
 	return columns;
 }
+
+void text_make_printable(char *text)
+{
+	size_t len = strlen(text), at = 0, n;
+	uint32_t code;
+
+	for (; (n = utf8_decode(text + at, len - at, &code)); at += n) {
+		if (code == '\t' || code == '\n' || code == '\r')
+			text[at] = ' ';
+		else if (code < 0x20 || (code >= 0x7f && code < 0xa0) ||
+			 (code == 0xfffd && n == 1))
+			memset(text + at, '?', n);
+	}
+}

@@ -21,6 +21,9 @@ int64_t text_time(const char *text);
 /* A line without blanks around it: cut in place. */
 char *text_trim(char *line);
 
+/* In place: blanks for tabs and new lines, '?' for other controls and for what is not UTF-8. */
+void text_make_printable(char *text);
+
 /* Columns that a character takes on a terminal; 1 for a tab. */
 unsigned text_width(uint32_t code);
 /* Columns of a whole text. */

@@ -41,13 +41,13 @@ LAYERS = [
     ("runner/", ("common/", "runner/"), ("jansson.h",)),
     ("gateway/", ("common/", "gateway/"),
      ("event2/", "jansson.h", "http_parser.h", "openssl/")),
-    ("cli/", ("common/", "cli/"), ("jansson.h", "openssl/", "utf8proc.h")),
+    ("cli/", ("common/", "cli/"), ("jansson.h", "openssl/", "png.h", "utf8proc.h", "zlib.h")),
 ]
 # What a layer above may never reach although its row's prefixes would let it.
 NEVER = [("cli/", "common/store.h"), ("gateway/", "runner/")]
 LIBRARIES = ("jansson.h", "openssl/", "vulkan/", "pcre2.h", "utf8proc.h", "png.h", "jpeglib.h",
              "jerror.h", "webp/", "uv.h",
-             "event2/", "http_parser.h")
+             "event2/", "http_parser.h", "zlib.h")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 
