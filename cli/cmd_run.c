@@ -231,7 +231,7 @@ static int read_metadata(struct picture_flags *f, struct job *job, struct err *e
 
 /* ---- the command ---- */
 
-static int run_job(const struct cli *cli, const struct picture_flags *f, const struct job *job,
+static int run_job(const struct cli *cli, struct picture_flags *f, const struct job *job,
 		   struct err *err)
 {
 	const bool session = !f->from && !job->n_words && isatty(STDIN_FILENO) &&
@@ -244,6 +244,8 @@ static int run_job(const struct cli *cli, const struct picture_flags *f, const s
 		r = find_model(&c, f, job->model, &model, err);
 	if (r == 0 && f->from)
 		r = warn_of_changes(&c, job, f->from, err);
+	if (r == 0 && !f->quiet && !f->json)
+		f->graphics = graphics_detect();
 	if (r == 0 && session)
 		r = session_run(&c, f, job->model, model, err);
 	else if (r == 0)

@@ -12,7 +12,6 @@
 #include "cli/picture.h"
 #include "cli/progress.h"
 #include "cli/save.h"
-#include "cli/terminal.h"
 #include "common/base64.h"
 #include "common/fields.h"
 #include "common/timefmt.h"
@@ -175,7 +174,7 @@ static int tell(const struct picture_flags *f, struct drawing *d, const char *pa
 		printf("%s\n", path);
 		return 0;
 	}
-	terminal_show_png(png, len);
+	graphics_show(f->graphics, png, len);
 	printf("Image saved to: %s\n", path);
 	return 0;
 }

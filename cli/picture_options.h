@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "cli/graphics.h"
 #include "cli/options.h"
 #include "common/err.h"
 
@@ -20,6 +21,7 @@ struct picture_flags {
 	const char *mask, *mask_mode;
 	const char *keepalive, *output, *from;
 	bool verbose, insecure, quiet, json;
+	enum graphics graphics;         /* no flag: how the terminal shows what was drawn */
 	bool ignored;
 	const char *ignored_text;
 	int64_t ignored_int;

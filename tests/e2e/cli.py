@@ -58,7 +58,8 @@ class Cli(unittest.TestCase):
 
     def environment(self, server, env=None):
         kept = {k: v for k, v in os.environ.items()
-                if not k.startswith(("OLLAMA_", "EASEL_", "KITTY_", "WEZTERM_", "GHOSTTY_", "TERM"))}
+                if not k.startswith(("OLLAMA_", "EASEL_", "KITTY_", "WEZTERM_", "GHOSTTY_", "TERM", "TMUX",
+                                                                "STY", "NO_COLOR"))}
         # Port 9 (discard) has no listener on a build machine.
         address = server.address if server else "127.0.0.1:9"
         return {**kept, "EASEL_HOST": address, "TERM": "xterm", "TZ": "UTC", **(env or {})}

@@ -172,7 +172,7 @@ class Again(Metadata):
     def test_no_session(self):
         self.keep("a.png", png(text(META)))
         terminal = Terminal([cli.EASEL, "run", "--from", "a.png", "-o", "b.png"], cwd=self.folder,
-                            env=self.environment(self.server()))
+                            env=self.environment(self.server(), {"EASEL_GRAPHICS": "none"}))
         self.addCleanup(terminal.close)
         terminal.expect("Image saved to: b.png\n")
         self.assertEqual(terminal.wait()[0], 0)

@@ -22,7 +22,8 @@ class Session(cli.Cli):
         """A session behind its loading; answers are those to the pictures."""
         self.server = self.serve({"POST /api/show": Answer({**SHOW, **(show or {})}),
                                   "POST /api/generate": [load, *answers]})
-        env = self.environment(self.server, {"HOME": os.path.join(self.folder, "home"), **(env or {})})
+        env = self.environment(self.server, {"HOME": os.path.join(self.folder, "home"), "EASEL_GRAPHICS": "none",
+                                             **(env or {})})
         os.makedirs(env["HOME"], exist_ok=True)
         terminal = Terminal([EASEL, "run", "m", *args], cwd=self.folder, env=env, **options)
         self.addCleanup(terminal.close)
