@@ -52,4 +52,21 @@ typedef int (*client_line_fn)(void *ctx, const json_t *line, struct err *err);
 int client_stream(struct client *c, const char *path, const json_t *body,
 		  client_line_fn fn, void *ctx, struct err *err);
 
+/*
+ * A POST of the first size bytes of a file, whose name is for errors; sent (or NULL) is told
+ * how many are on their way. Errors as client_call().
+ */
+struct client_upload {
+	int fd;
+	const char *name;
+	uint64_t size;
+	void (*sent)(void *ctx, uint64_t bytes);
+	void *ctx;
+};
+int client_upload(struct client *c, const char *path, const struct client_upload *u,
+		  struct err *err);
+
+/* For long work between requests: draws what is due; -ECANCELED after a signal. */
+int client_breathe(struct client *c, struct err *err);
+
 #endif

@@ -2,6 +2,7 @@
 sends, and how it ends."""
 import base64
 import datetime
+import hashlib
 import json
 import os
 import re
@@ -791,6 +792,37 @@ class Create(Cli):
                     "writing manifest for m\nsuccess\n")
         self.assertEqual(server.requests[1], ("POST /api/create", {
             "model": "m", "stream": True, "from": self.path(), "quantize": "FP8"}))
+
+    def test_upload(self):
+        files = {"model_index.json": b"{}", "transformer/config.json": b"[1]", "tokenizer/merges.txt": b"a b\n",
+                 "transformer/model-00001-of-00002.safetensors": os.urandom(5 << 20), "vae/empty.json": b""}
+        for name, data in {**files, "transformer/model.fp16.safetensors": b"x", ".git/config.json": b"x",
+                           "README.md": b"x", "transformer/deep/config.json": b"x"}.items():
+            self.write(name)
+            with open(os.path.join(self.folder, name), "wb") as file:
+                file.write(data)
+        digests = {name: "sha256:" + hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        case = {"POST /api/create": Stream(*self.STATUSES)}
+        for name, digest in digests.items():
+            case[f"HEAD /api/blobs/{digest}"] = Answer(b"", 200 if name == "model_index.json" else 404)
+            case[f"POST /api/blobs/{digest}"] = Answer(b"", 201)
+        server = self.serve(case)
+        result = self.cli("create", "m", "--upload", server=server)
+        self.assertEqual((result.returncode, result.stdout), (0, "Created image generation model 'm'\n"), result.stderr)
+        sent = {request[16:]: body or b"" for request, body in server.requests if request.startswith("POST /api/blobs")}
+        self.assertEqual(sent, {digests[name]: data for name, data in files.items() if name != "model_index.json"})
+        self.assertEqual(server.requests[-1], ("POST /api/create", {"model": "m", "stream": True, "files": digests}))
+        self.assertIn("sending transformer/model-00001-of-00002.safetensors 100%\n", result.stderr)
+        _, _, headers = next(row for row in server.http.seen if row[0].startswith("POST /api/blobs"))
+        self.assertEqual(headers["Content-Type"], "application/octet-stream")
+
+    def test_upload_failures(self):
+        self.write("model_index.json", "{}")
+        digest = "sha256:" + hashlib.sha256(b"{}").hexdigest()
+        for head, post, error in ((Answer(b"", 500), None, "something went wrong, please see the easel server logs for "
+                                   "details"), (Answer(b"", 404), Answer({"error": "disk full"}, 500), "disk full")):
+            server = self.serve({f"HEAD /api/blobs/{digest}": head, f"POST /api/blobs/{digest}": post})
+            self.refused(error, "create", "m", "--upload", "--quiet", server=server)
 
     def test_folder_argument(self):
         self.write("w/model_index.json", "{}")

@@ -95,7 +95,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def handle_any(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        value = json.loads(body) if body else None
+        is_json = self.headers.get("Content-Type") == "application/json"
+        value = (json.loads(body) if is_json else body) if body else None
         self.server.seen.append((f"{self.command} {self.path}", value, dict(self.headers)))
         key = f"{self.command} {self.path}"
         answer = self.server.case.get(key)
