@@ -79,7 +79,8 @@ static const char *read_float(const char *text, double *ret)
 	return NULL;
 }
 
-bool options_is_choice(const char *choices, const char *text)
+/* Whether the words of choices (NULL: any) hold text. */
+static bool is_choice(const char *choices, const char *text)
 {
 	size_t len = strlen(text);
 
@@ -113,7 +114,7 @@ static const char *read_value(const struct flag *f, const char *text, void *ret,
 		return read_float(text, ret);
 	case FLAG_TEXT:
 	case FLAG_OPTIONAL:
-		if (!options_is_choice(f->choices, text))
+		if (!is_choice(f->choices, text))
 			return "unknown value";
 		*(const char **)ret = text;
 		return NULL;

@@ -62,9 +62,6 @@ struct flag {
 int options_parse(const struct flag *table, int argc, char **argv, void *values,
 		  char **args, size_t *n_args, struct err *err);
 
-/* Whether choices (as in struct flag; NULL: any) hold text. */
-bool options_is_choice(const char *choices, const char *text);
-
 /* The flags of commands that have no other. */
 struct quiet_values {
 	bool quiet;

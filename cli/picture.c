@@ -94,7 +94,6 @@ struct drawing {
 	struct progress progress;
 	json_t *answer;                 /* the line that ended it */
 	json_t *image;                  /* base64 of the PNG */
-	int64_t total_ns, load_ns;
 };
 
 static int on_line(void *ctx, const json_t *line, struct err *err)
@@ -112,8 +111,6 @@ static int on_line(void *ctx, const json_t *line, struct err *err)
 		json_decref(d->answer);
 		d->image = json_incref(image);
 		d->answer = json_copy((json_t *)line);
-		d->total_ns = json_integer_value(json_object_get(line, "total_duration"));
-		d->load_ns = json_integer_value(json_object_get(line, "load_duration"));
 	}
 	return 0;
 }
@@ -201,8 +198,9 @@ static int save(const struct picture_flags *f, const char *prompt, struct drawin
 	return r;
 }
 
-static void print_duration(const char *label, int64_t ns)
+static void print_duration(const json_t *answer, const char *member, const char *label)
 {
+	const int64_t ns = json_integer_value(json_object_get(answer, member));
 	const int64_t unit = ns >= 1000000000 ? 100000000 : 1000000;
 	char text[TIME_TEXT_SIZE];
 
@@ -210,6 +208,17 @@ static void print_duration(const char *label, int64_t ns)
 		return;
 	duration_format((ns + unit / 2) / unit * unit, text);
 	fprintf(stderr, "%-21s %s\n", label, text);
+}
+
+static void print_timings(const json_t *answer)
+{
+	const json_t *reused = json_object_get(answer, "steps_reused");
+
+	print_duration(answer, "total_duration", "total duration:");
+	print_duration(answer, "load_duration", "load duration:");
+	if (json_is_integer(reused))
+		fprintf(stderr, "%-21s %lld\n", "steps reused:",
+			(long long)json_integer_value(reused));
 }
 
 int picture_make(struct client *c, const struct picture_flags *f, const char *model,
@@ -228,10 +237,8 @@ int picture_make(struct client *c, const struct picture_flags *f, const char *mo
 		r = err_set(err, -EBADMSG, "image generation completed but no image was returned");
 	if (r == 0)
 		r = save(f, prompt, &d, ret_stage, err);
-	if (r == 0 && f->verbose) {
-		print_duration("total duration:", d.total_ns);
-		print_duration("load duration:", d.load_ns);
-	}
+	if (r == 0 && f->verbose)
+		print_timings(d.answer);
 	drawing_finish(&d);
 	return r;
 }

@@ -21,26 +21,32 @@ const struct picture_flags picture_defaults = {
 };
 
 static const struct picture_option width = {
-	"width", "width", "image width", "w", "a positive integer", .min = 1
+	.request = "width", .metadata = "width", .title = "image width", .aliases = "w",
+	.wanted = "a positive integer", .min = 1,
 };
 static const struct picture_option height = {
-	"height", "height", "image height", "h", "a positive integer", .min = 1
+	.request = "height", .metadata = "height", .title = "image height", .aliases = "h",
+	.wanted = "a positive integer", .min = 1,
 };
 static const struct picture_option steps = {
-	"steps", "steps", "denoising steps", "s", "a positive integer"
+	.request = "steps", .metadata = "steps", .title = "denoising steps", .aliases = "s",
+	.wanted = "a positive integer",
 };
-/* A member of "options", where Ollama's clients have it. */
 static const struct picture_option seed = {
-	NULL, "seed", "random seed", "", "an integer", .min = (double)INT64_MIN
+	.request = "seed", .in_options = true, .metadata = "seed", .title = "random seed",
+	.wanted = "an integer", .min = (double)INT64_MIN,
 };
 static const struct picture_option negative = {
-	"negative", "negative_prompt", "negative prompt", "neg n"
+	.request = "negative", .metadata = "negative_prompt", .title = "negative prompt",
+	.aliases = "neg n", .label = "negative prompt",
 };
 static const struct picture_option guidance = {
-	"guidance", "guidance", "guidance scale", "g", "a number from 0 to 100", 0, LIMIT_GUIDANCE
+	.request = "guidance", .metadata = "guidance", .title = "guidance scale", .aliases = "g",
+	.wanted = "a number from 0 to 100", .max = LIMIT_GUIDANCE,
 };
 static const struct picture_option strength = {
-	"strength", NULL, "how much an image changes", "", "a number from 0 to 1", 0, 1
+	.request = "strength", .title = "how much an image changes",
+	.wanted = "a number from 0 to 1", .max = 1,
 };
 
 #define AT(member) offsetof(struct picture_flags, member)
@@ -123,6 +129,14 @@ static json_t *request_value(const struct picture_flags *f, const struct flag *o
 	return *(const int64_t *)value > 0 ? json_integer(*(const int64_t *)value) : NULL;
 }
 
+static void put_option(json_t *body, const struct picture_option *o, json_t *value)
+{
+	if (o->in_options && !json_object_get(body, "options"))
+		json_object_set_new(body, "options", json_object());
+	json_object_set_new(o->in_options ? json_object_get(body, "options") : body, o->request,
+			    value);
+}
+
 void picture_options_request(const struct picture_flags *f, json_t *body)
 {
 	for (const struct flag *o = picture_options; o->name; o++) {
@@ -132,11 +146,8 @@ void picture_options_request(const struct picture_flags *f, json_t *body)
 			continue;
 		value = request_value(f, o);
 		if (value)
-			json_object_set_new(body, o->picture->request, value);
+			put_option(body, o->picture, value);
 	}
-	if (f->seed > 0)
-		json_object_set_new(body, "options", json_pack("{s:I}", "seed",
-							       (json_int_t)f->seed));
 }
 
 /* ---- metadata ---- */
@@ -220,6 +231,11 @@ static bool set_real(const struct flag *o, const char *text, double *ret)
 	return true;
 }
 
+static const char *label_of(const struct flag *o)
+{
+	return o->picture->label ? o->picture->label : o->name;
+}
+
 static void clear(const struct flag *o, struct picture_flags *f, FILE *out)
 {
 	if (o->type == FLAG_INT) {
@@ -230,27 +246,22 @@ static void clear(const struct flag *o, struct picture_flags *f, FILE *out)
 		*(double *)((char *)f + o->offset) = NAN;
 	else
 		*(const char **)((char *)f + o->offset) = NULL;
-	fprintf(out, "Cleared %s\n", o->type == FLAG_TEXT ? o->picture->title : o->name);
+	fprintf(out, "Cleared %s\n", label_of(o));
 }
 
-static void set_text(const struct flag *o, const char *value, struct picture_flags *f, char **text,
-		     FILE *out)
+static bool set_text(const struct flag *o, const char *value, const char **ret, char **text)
 {
 	char *copy;
 
-	if (!options_is_choice(o->choices, value)) {
-		fprintf(out, "Error: %s must be one of: %s\n", o->name, o->choices);
-		return;
-	}
+	if (o->picture->check && !o->picture->check(value))
+		return false;
 	copy = strdup(value);
-	if (!copy) {
-		fprintf(out, "Error: out of memory\n");
-		return;
-	}
+	if (!copy)
+		return false;
 	free(*text);
 	*text = copy;
-	*(const char **)((char *)f + o->offset) = copy;
-	fprintf(out, "Set %s to: %s\n", o->picture->title, value);
+	*ret = copy;
+	return true;
 }
 
 void picture_option_set(const struct flag *o, const char *value, struct picture_flags *f,
@@ -263,17 +274,19 @@ void picture_option_set(const struct flag *o, const char *value, struct picture_
 		clear(o, f, out);
 		return;
 	}
-	if (o->type == FLAG_TEXT) {
-		set_text(o, value, f, text, out);
-		return;
-	}
-	good = o->type == FLAG_INT ? set_whole(o, value, to) : set_real(o, value, to);
-	if (!good)
-		fprintf(out, "Error: %s must be %s\n", o->name, o->picture->wanted);
-	else if (o->type == FLAG_INT)
-		fprintf(out, "Set %s to %lld\n", o->name, (long long)*(int64_t *)to);
+	if (o->type == FLAG_TEXT)
+		good = set_text(o, value, to, text);
 	else
-		fprintf(out, "Set %s to %g\n", o->name, *(double *)to);
+		good = o->type == FLAG_INT ? set_whole(o, value, to) : set_real(o, value, to);
+	if (!good)
+		fprintf(out, "Error: %s must be %s\n", label_of(o),
+			o->picture->wanted ? o->picture->wanted : "shorter");
+	else if (o->type == FLAG_INT)
+		fprintf(out, "Set %s to %lld\n", label_of(o), (long long)*(int64_t *)to);
+	else if (o->type == FLAG_FLOAT)
+		fprintf(out, "Set %s to %g\n", label_of(o), *(double *)to);
+	else
+		fprintf(out, "Set %s to: %s\n", label_of(o), value);
 }
 
 void picture_option_print(const struct flag *o, const struct picture_flags *f, FILE *out)

@@ -30,12 +30,16 @@ struct picture_flags {
 /* What a flag of the table is besides a flag; NULL where it is not that. */
 struct picture_option {
 	const char *request;            /* member of the request */
+	bool in_options;                /* of its member "options" */
 	const char *metadata;           /* member of what a PNG keeps about itself */
-	/* As sessions know it: "/set <name of the flag, or one of aliases>". NULL: not settable. */
+	/* "/set <name of the flag, or one of aliases>": what it is; NULL: no setting. */
 	const char *title;
 	const char *aliases;            /* separated by blanks */
-	const char *wanted;             /* of a number: "a positive integer" */
-	double min, max;                /* whole numbers have no max */
+	const char *label;              /* what messages call it; NULL: the name of the flag */
+	const char *word;               /* for its value in /help; NULL: n, x or s, by its type */
+	const char *wanted;             /* what it must be: "a positive integer" */
+	double min, max;                /* of a number; whole ones have no max */
+	bool (*check)(const char *text);        /* of a text; NULL: any will do */
 };
 
 #define PICTURE_OPTIONS_MAX 64          /* rows of the table, its end too */

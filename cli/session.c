@@ -32,9 +32,10 @@ struct session {
 /* "/set width <n>" */
 static int usage_of(const struct flag *o, char *ret, size_t size)
 {
-	const char kind = o->type == FLAG_INT ? 'n' : o->type == FLAG_FLOAT ? 'x' : 's';
+	const char *word = o->type == FLAG_INT ? "n" : o->type == FLAG_FLOAT ? "x" : "s";
 
-	return snprintf(ret, size, "/set %s <%c>", o->name, kind);
+	return snprintf(ret, size, "/set %s <%s>", o->name,
+			o->picture->word ? o->picture->word : word);
 }
 
 static bool is_setting(const struct flag *o)

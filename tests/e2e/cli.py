@@ -605,6 +605,8 @@ class Run(Cli):
     def test_timings(self):
         result, _ = self.drawn("x", "--verbose", lines=[DONE])
         self.assertEqual(result.stderr, "total duration:       12.3s\nload duration:        1.2s\n")
+        result, _ = self.drawn("x", "--verbose", lines=[{**DONE, "steps_reused": 4}])
+        self.assertTrue(result.stderr.endswith("\nsteps reused:         4\n"), result.stderr)
 
     def test_missing_models_are_pulled(self):
         missing = Answer({"error": "model 'm:latest' not found"}, 404)
