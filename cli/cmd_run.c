@@ -212,6 +212,16 @@ static int warn_of_changes(struct client *c, const struct job *job, const char *
 	return r;
 }
 
+/* Pictures are no part of a picture. */
+static void warn_of_images(const struct picture_flags *f, const json_t *metadata)
+{
+	json_int_t n = json_integer_value(json_object_get(metadata, "images"));
+
+	if (n > 0 && !f->images.n)
+		fprintf(stderr, "Warning: %s was drawn from %lld pictures, which it does not hold: "
+			"name them with --image\n", f->from, (long long)n);
+}
+
 static int read_metadata(struct picture_flags *f, struct job *job, struct err *err)
 {
 	int r = picture_metadata_read(f->from, &job->metadata, err);
@@ -221,6 +231,7 @@ static int read_metadata(struct picture_flags *f, struct job *job, struct err *e
 	r = picture_options_fill(f, job->metadata, err);
 	if (r < 0)
 		return err_prefix(err, "%s", f->from);
+	warn_of_images(f, job->metadata);
 	job->prompt = listing_text(job->metadata, "prompt");
 	if (!job->model)
 		job->model = listing_text(job->metadata, "model");

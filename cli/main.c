@@ -13,6 +13,7 @@
 #include "cli/cli.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
+#include "cli/text.h"
 #include "common/log.h"
 
 static int run_with(const struct cli *cli, const struct command *command, int argc, char **argv,
@@ -122,6 +123,8 @@ int main(int argc, char **argv)
 	r = flush_output(dispatch(&cli, argc, argv, &err), &err);
 	if (r == -ECANCELED)
 		interrupt_deliver();
+	/* A server's sentence may hold what a terminal obeys. */
+	text_make_printable(err.text, "\t\n");
 	if (r < 0)
 		fprintf(stderr, "Error: %s\n", err.text);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -45,7 +45,7 @@ static const struct picture_option guidance = {
 	.wanted = "a number from 0 to 100", .max = LIMIT_GUIDANCE,
 };
 static const struct picture_option strength = {
-	.request = "strength", .title = "how much an image changes",
+	.request = "strength", .metadata = "strength", .title = "how much an image changes",
 	.wanted = "a number from 0 to 1", .max = 1,
 };
 

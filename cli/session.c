@@ -128,19 +128,21 @@ static void set_option(struct session *s, char *text)
 
 /* ---- prompts ---- */
 
-static int report(int r, enum picture_stage stage, const struct err *err)
+static int report(int r, enum picture_stage stage, struct err *err)
 {
 	static const char *const prefixes[] = {
 		[PICTURE_DRAW] = "Error", [PICTURE_DECODE] = "Error decoding image",
 		[PICTURE_SAVE] = "Error saving image",
 	};
 
-	if (r == 0)
-		printf("\n");
-	else if (r == -ECANCELED)
+	if (r == -ECANCELED)
 		return interrupt_take() ? 0 : r;
-	else
-		fprintf(stderr, "%s: %s\n", prefixes[stage], err->text);
+	if (r == 0) {
+		printf("\n");
+		return 0;
+	}
+	text_make_printable(err->text, "\t\n");
+	fprintf(stderr, "%s: %s\n", prefixes[stage], err->text);
 	return 0;
 }
 

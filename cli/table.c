@@ -40,7 +40,7 @@ void table_row(struct table *t, const char *const *cells)
 
 		t->failed |= cells[i] && !copy;
 		if (copy)
-			text_make_printable(copy);
+			text_make_printable(copy, "");
 		t->cells[t->n_rows * t->n_columns + i] = copy;
 	}
 	t->n_rows++;

@@ -4,6 +4,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -100,16 +101,22 @@ size_t text_columns(const char *text)
 	return columns;
 }
 
-void text_make_printable(char *text)
+static bool is_unsafe(uint32_t code, size_t bytes)
+{
+	return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code == 0xfffd && bytes == 1);
+}
+
+void text_make_printable(char *text, const char *keep)
 {
 	size_t len = strlen(text), at = 0, n;
 	uint32_t code;
 
 	for (; (n = utf8_decode(text + at, len - at, &code)); at += n) {
+		if (!is_unsafe(code, n) || (n == 1 && strchr(keep, text[at])))
+			continue;
 		if (code == '\t' || code == '\n' || code == '\r')
 			text[at] = ' ';
-		else if (code < 0x20 || (code >= 0x7f && code < 0xa0) ||
-			 (code == 0xfffd && n == 1))
+		else
 			memset(text + at, '?', n);
 	}
 }

@@ -21,8 +21,11 @@ int64_t text_time(const char *text);
 /* A line without blanks around it: cut in place. */
 char *text_trim(char *line);
 
-/* In place: blanks for tabs and new lines, '?' for other controls and for what is not UTF-8. */
-void text_make_printable(char *text);
+/*
+ * In place: '?' for control characters, but for those of keep, and for what is not UTF-8; a
+ * blank for a tab or new line.
+ */
+void text_make_printable(char *text, const char *keep);
 
 /* Columns that a character takes on a terminal; 1 for a tab. */
 unsigned text_width(uint32_t code);

@@ -169,6 +169,12 @@ class Again(Metadata):
         self.drawn(meta={k: v for k, v in META.items() if k != "digest"})
         self.drawn(tags={"models": []})
 
+    def test_pictures_that_are_missing_are_told(self):
+        meta = {**META, "images": 2, "strength": 0.5}
+        warning = "Warning: a.png was drawn from 2 pictures, which it does not hold: name them with --image\n"
+        self.assertEqual(self.drawn(meta=meta, stderr=warning)["strength"], 0.5)
+        self.drawn("--image", "a.png", meta=meta)
+
     def test_no_session(self):
         self.keep("a.png", png(text(META)))
         terminal = Terminal([cli.EASEL, "run", "--from", "a.png", "-o", "b.png"], cwd=self.folder,
