@@ -49,6 +49,7 @@ struct flag {
 	enum flag_group group;
 	enum completion completion;
 	const char *choices;            /* all values there are, separated by blanks; NULL: any */
+	const char *offers;             /* what a shell offers where there are others, too */
 	const struct picture_option *picture;   /* picture_options.h; NULL: no such option */
 };
 

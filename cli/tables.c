@@ -25,10 +25,10 @@ static json_t *flags_json(const struct flag *table)
 		if (f->group == FLAGS_IGNORED)
 			continue;
 		json_array_append_new(list, json_pack(
-			"{s:s, s:s, s:b, s:s*, s:s, s:s, s:s*, s:b}", "name", f->name, "letter", letter,
+			"{s:s, s:s, s:b, s:s*, s:s, s:s, s:s*, s:s*, s:b}", "name", f->name, "letter", letter,
 			"value", f->type != FLAG_BOOL, "word", f->word, "help", f->help,
 			"completion", completions[f->completion], "choices", f->choices,
-			"repeatable", f->type == FLAG_LIST));
+			"offers", f->offers, "repeatable", f->type == FLAG_LIST));
 	}
 	return list;
 }

@@ -128,9 +128,8 @@ def names_of(command):
 
 def kind_of(flag):
     """What completes the value: "words a b", "file", ..., "any"."""
-    if "choices" in flag:
-        return "words " + flag["choices"]
-    return flag["completion"] or "any"
+    words = flag.get("choices") or flag.get("offers")
+    return "words " + words if words else flag["completion"] or "any"
 
 
 BASH = r"""# bash completion for easel. Made by scripts/generate.py: do not edit.

@@ -54,6 +54,7 @@ CASES = [
     ("easel run m --mask-mode ", ["alpha", "white"]),
     ("easel run m --mask-mode a", ["alpha"]),
     ("easel ls --q", ["--quiet"]),
+    ("easel create m -q n", ["nvfp4"]),
     ("easel help st", ["stop"]),
     ("easel create m ph", ["photos/"]),
     ("easel run z-image a", ["a.png"]),
