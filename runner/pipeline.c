@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/limits.h"
+#include "common/settings.h"
 #include "runner/image/image.h"
 #include "runner/pipeline_private.h"
 
@@ -38,6 +39,15 @@ static uint64_t plan_default(struct pipeline *p)
 	return step > decode ? step : decode;
 }
 
+static int open_kernels(struct workshop *shop, struct err *err)
+{
+	char *name = settings_get("KERNELS");
+	int r = kernels_open(shop->vk, name, &shop->kernels, err);
+
+	free(name);
+	return r;
+}
+
 int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m,
 		  void (*progress)(void *context, uint64_t completed, uint64_t total),
 		  void *context, struct pipeline **ret, struct err *err)
@@ -48,7 +58,9 @@ int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m
 	if (!p)
 		return err_set(err, -ENOMEM, "out of memory");
 	p->shop.vk = vk;
-	r = pipeline_load(p, s, m, progress, context, err);
+	r = open_kernels(&p->shop, err);
+	if (r == 0)
+		r = pipeline_load(p, s, m, progress, context, err);
 	if (r < 0) {
 		pipeline_close(&p);
 		return r;
@@ -82,6 +94,7 @@ void pipeline_close(struct pipeline **ret)
 	weights_close(p->shop.vk, &p->weights);
 	bpe_free(p->tokenizer);
 	family_free(&p->parts);
+	kernels_close(&p->shop.kernels);
 	free(p);
 	*ret = NULL;
 }

@@ -23,7 +23,7 @@ static int add_nodes(const struct workshop *w, struct stage *s, const struct sta
 		     const void *model, const uint32_t shape[STAGE_DIMS], struct err *err)
 {
 	stage_drop(s);
-	s->graph = graph_create(w->vk);
+	s->graph = graph_create(w->vk, w->kernels);
 	if (!s->graph)
 		return err_set(err, -ENOMEM, "out of memory");
 	memcpy(s->shape, shape, sizeof s->shape);

@@ -32,6 +32,7 @@ struct stage_kind {
 /* Where stages work. */
 struct workshop {
 	struct vk *vk;
+	struct kernels kernels;
 	struct arena arena;
 	const struct pipeline_hooks *hooks;     /* of the running request, or NULL */
 };

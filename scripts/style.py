@@ -19,8 +19,10 @@ LAYERS = [
     ("common/", ("common/",), ("jansson.h", "openssl/")),
     ("shaders/", ("shaders/",), ()),
     ("runner/vk/", ("common/", "runner/vk/", "shaders/"), ("vulkan/",)),
-    ("runner/graph/", ("common/", "runner/vk/vk.h", "runner/graph/", "shaders/"), ()),
-    ("runner/ops/", ("common/", "runner/graph/", "runner/vk/vk.h", "runner/ops/", "shaders/"), ()),
+    ("runner/host/", ("common/", "runner/host/"), ("dnnl.h", "omp.h")),
+    ("runner/graph/", ("common/", "runner/vk/vk.h", "runner/host/pool.h", "runner/host/cores.h", "runner/graph/", "shaders/"), ()),
+    ("runner/ops/", ("common/", "runner/graph/", "runner/vk/vk.h", "runner/host/", "runner/ops/",
+                    "shaders/"), ()),
     ("runner/nn/", ("common/", "runner/graph/", "runner/ops/", "runner/nn/"), ()),
     ("runner/tokenizer/", ("common/", "runner/tokenizer/"), ("jansson.h", "pcre2.h", "utf8proc.h")),
     ("runner/import/", ("common/", "runner/import/", "runner/family.h", "runner/weights.h"), ("jansson.h",)),
@@ -31,7 +33,8 @@ LAYERS = [
     ("runner/image/", ("common/", "runner/image/"), ("png.h", "jpeglib.h", "jerror.h", "webp/")),
     ("runner/noise", ("runner/noise.h",), ()),
     ("runner/sigbus", ("common/", "runner/sigbus.h"), ()),
-    ("runner/main.c", ("common/", "runner/link.h", "runner/worker.h", "runner/import/",
+    ("runner/bench/", ("common/", "runner/"), ("jansson.h", "dnnl.h", "omp.h")),
+    ("runner/main.c", ("common/", "runner/bench/bench.h", "runner/link.h", "runner/worker.h", "runner/import/",
                        "runner/vk/vk.h"), ("jansson.h", "uv.h")),
     ("runner/inputs", ("common/", "runner/inputs.h", "runner/image/image.h"), ()),
     ("runner/link", ("common/", "runner/link.h", "runner/worker.h", "runner/inputs.h"),
@@ -47,7 +50,7 @@ LAYERS = [
 NEVER = [("cli/", "common/store.h"), ("gateway/", "runner/")]
 LIBRARIES = ("jansson.h", "openssl/", "vulkan/", "pcre2.h", "utf8proc.h", "png.h", "jpeglib.h",
              "jerror.h", "webp/", "uv.h",
-             "event2/", "http_parser.h", "zlib.h")
+             "event2/", "http_parser.h", "zlib.h", "dnnl.h", "omp.h")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 

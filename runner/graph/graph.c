@@ -27,12 +27,14 @@ void *graph_grown(void *list, size_t n, size_t *allocated, size_t element)
 	return grown;
 }
 
-struct graph *graph_create(struct vk *vk)
+struct graph *graph_create(struct vk *vk, struct kernels kernels)
 {
 	struct graph *g = calloc(1, sizeof *g);
 
-	if (g)
-		g->vk = vk;
+	if (!g)
+		return NULL;
+	g->vk = vk;
+	g->kernels = kernels;
 	return g;
 }
 
@@ -43,7 +45,7 @@ void graph_destroy(struct graph **pointer)
 	*pointer = NULL;
 	if (!g)
 		return;
-	graph_drop_slices(g);
+	graph_drop_steps(g);
 	vk_buffer_destroy(g->vk, &g->host);
 	for (size_t i = 0; i < g->n_taps; i++)
 		free(g->taps[i].name);

@@ -8,6 +8,7 @@
 
 #include "common/dtype.h"
 #include "common/err.h"
+#include "runner/graph/kernels.h"
 #include "runner/vk/vk.h"
 
 /*
@@ -46,6 +47,19 @@ struct arena {
 };
 
 struct node;
+struct host_call;
+
+/* How a kernel set computes an op: one of the two, or neither (it falls back). */
+struct op_kernel {
+	/*
+	 * Completes a dispatch that computes output rows [row0, row0 + rows): shader, spec from
+	 * constant_id 1 on, input formats, op parameters behind the push head, groups.
+	 * Bindings, push head and spec 0 (subgroup size) are the graph's.
+	 */
+	void (*dispatch)(const struct node *n, const struct vk_limits *limits,
+			 uint32_t row0, uint32_t rows, struct vk_dispatch *d);
+	void (*run)(const struct host_call *c);
+};
 
 /* What an op is; one constant per op, in its own file under runner/ops. */
 struct op_class {
@@ -55,15 +69,16 @@ struct op_class {
 	/* Floating-point operations for one output row, for slicing. */
 	double (*row_flops)(const struct node *n);
 	/*
-	 * Completes a dispatch that computes output rows [row0, row0 + rows): shader, spec from
-	 * constant_id 1 on, input formats, op parameters behind the push head, groups.
-	 * Bindings, push head and spec 0 (subgroup size) are the graph's.
+	 * Whether one node can do what self and its only reader do, at a gain in this kernel
+	 * set; which is the operand of consumer that self makes. *ret is that node, but for
+	 * out. NULL: never.
 	 */
-	void (*dispatch)(const struct node *n, const struct vk_limits *limits,
-			 uint32_t row0, uint32_t rows, struct vk_dispatch *d);
+	bool (*absorb)(const struct node *self, const struct node *consumer, unsigned which,
+		       enum kernel_set set, struct node *ret);
+	struct op_kernel kernels[KERNEL_SETS];
 };
 
-enum { NODE_MAX_IN = 4, NODE_MAX_WEIGHTS = 2, NODE_PARAMS = 64 };
+enum { NODE_MAX_IN = 4, NODE_MAX_WEIGHTS = 4, NODE_PARAMS = 64 };
 
 /* Inputs are bound in the order in[0..], weights[0..] to bindings 1, 2, ...; absent ones (id 0, rank 0) take no binding. */
 struct node {
@@ -77,7 +92,7 @@ struct node {
 	} params;                               /* the op's own struct */
 };
 
-struct graph *graph_create(struct vk *vk);      /* NULL without memory */
+struct graph *graph_create(struct vk *vk, struct kernels kernels);      /* NULL without memory */
 void graph_destroy(struct graph **g);
 
 /* ---- building (any order, before graph_build) ---- */
@@ -103,6 +118,7 @@ void graph_keep_taps(struct graph *g, bool keep);       /* tests: tapped tensors
 int graph_plan(struct graph *g, uint64_t *ret_bytes, struct err *err);
 /* Plans, grows the arena if needed, records. -ENOMEM names the bytes when the arena may not grow so far. */
 int graph_build(struct graph *g, struct arena *arena, struct err *err);
+size_t graph_n_nodes(const struct graph *g);     /* after planning: of those that were joined, one */
 bool graph_stale(const struct graph *g, const struct arena *arena);     /* recorded for an older arena: build again */
 /* Asked between slices; true stops the run with -ECANCELED. NULL: never. */
 typedef bool (*graph_cancelled)(void *context);

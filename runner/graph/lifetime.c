@@ -83,8 +83,10 @@ static int place_arena(struct graph *g)
 
 int graph_place(struct graph *g)
 {
-	if (graph_ok(g))
+	if (graph_ok(g)) {
+		graph_rewrite(g);
 		lifetimes(g);
+	}
 	if (!graph_ok(g))
 		return g->err.code;
 	place_host(g);

@@ -21,8 +21,15 @@ struct tap {
 	T tensor;
 };
 
+/* A command list, or nodes that the host computes. */
+struct step {
+	struct vk_cmd *cmd;                     /* NULL: nodes [first, end) */
+	size_t first, end;
+};
+
 struct graph {
 	struct vk *vk;
+	struct kernels kernels;
 	struct err err;                         /* the first one; code 0: none */
 
 	struct tensor *tensors;
@@ -31,13 +38,15 @@ struct graph {
 	size_t n_tensors, n_nodes, n_taps;
 	size_t tensors_allocated, nodes_allocated, taps_allocated;
 	bool keep_taps;
+	bool rewritten;
 
 	uint64_t arena_bytes, host_bytes;       /* of the last plan */
 
 	struct vk_buffer *host;
-	struct vk_cmd **slices;
-	size_t n_slices, slices_allocated;
+	struct step *steps;
+	size_t n_steps, steps_allocated;
 	bool built;
+	const struct arena *arena;              /* that was recorded; its owner outlives the graph's runs */
 	uint64_t generation;                    /* of the arena that was recorded */
 };
 
@@ -66,10 +75,14 @@ static inline uint64_t graph_offset_of(const struct graph *g, T x)
 
 /* The list with room for one more element behind its n, perhaps moved; NULL without memory (list stays). */
 void *graph_grown(void *list, size_t n, size_t *allocated, size_t element);
+/* Joins nodes that one kernel can compute; once, before planning. */
+void graph_rewrite(struct graph *g);
 /* Plans; 0 or the sticky error. */
 int graph_place(struct graph *g);
-/* Records every node into g->slices, for the arena's present buffer. */
+/* How this graph computes a node. */
+const struct op_kernel *graph_kernel(const struct graph *g, const struct node *n);
+/* Records every node into g->steps, for the arena's present buffer. */
 int graph_record(struct graph *g, const struct arena *arena, struct err *err);
-void graph_drop_slices(struct graph *g);
+void graph_drop_steps(struct graph *g);
 
 #endif

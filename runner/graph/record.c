@@ -24,7 +24,7 @@ struct recorder {
 	const struct arena *arena;
 	const struct vk_limits *limits;
 	struct hazards hazards;
-	struct vk_cmd *cmd;                     /* the open list: the last of g->slices */
+	struct vk_cmd *cmd;                     /* the open list: the last of g->steps */
 	double ms;                              /* estimated for it */
 	struct err *err;
 };
@@ -40,30 +40,42 @@ void *dispatch_params(struct vk_dispatch *d, size_t bytes)
 	return params;
 }
 
-void graph_drop_slices(struct graph *g)
+void graph_drop_steps(struct graph *g)
 {
-	for (size_t i = 0; i < g->n_slices; i++)
-		vk_cmd_destroy(g->vk, &g->slices[i]);
-	free(g->slices);
-	g->slices = NULL;
-	g->n_slices = 0;
-	g->slices_allocated = 0;
+	for (size_t i = 0; i < g->n_steps; i++)
+		vk_cmd_destroy(g->vk, &g->steps[i].cmd);
+	free(g->steps);
+	g->steps = NULL;
+	g->n_steps = 0;
+	g->steps_allocated = 0;
 	g->built = false;
+}
+
+static int append_step(struct recorder *r, struct step step)
+{
+	struct graph *g = r->g;
+	struct step *steps = graph_grown(g->steps, g->n_steps, &g->steps_allocated, sizeof *steps);
+
+	if (!steps)
+		return err_set(r->err, -ENOMEM, "graph: out of memory");
+	g->steps = steps;
+	g->steps[g->n_steps++] = step;
+	return 0;
 }
 
 static int slice_open(struct recorder *r)
 {
-	struct graph *g = r->g;
-	struct vk_cmd **slices = graph_grown(g->slices, g->n_slices, &g->slices_allocated, sizeof *slices);
-	int code;
+	struct vk_cmd *cmd;
+	int code = vk_cmd_begin(r->g->vk, &cmd, r->err);
 
-	if (!slices)
-		return err_set(r->err, -ENOMEM, "graph: out of memory");
-	g->slices = slices;
-	code = vk_cmd_begin(g->vk, &r->cmd, r->err);
 	if (code < 0)
 		return code;
-	g->slices[g->n_slices++] = r->cmd;
+	code = append_step(r, (struct step){ .cmd = cmd });
+	if (code < 0) {
+		vk_cmd_destroy(r->g->vk, &cmd);
+		return code;
+	}
+	r->cmd = cmd;
 	r->ms = 0;
 	hazards_clear(&r->hazards);             /* a list begins with a barrier */
 	return 0;
@@ -74,7 +86,10 @@ static int slice_close(struct recorder *r)
 	struct vk_cmd *cmd = r->cmd;
 
 	r->cmd = NULL;
-	return cmd ? vk_cmd_end(cmd, r->err) : 0;
+	if (!cmd)
+		return 0;
+	vk_cmd_host_barrier(cmd);               /* what comes next may be the host's */
+	return vk_cmd_end(cmd, r->err);
 }
 
 static struct vk_buffer *buffer_of(const struct recorder *r, T x)
@@ -176,7 +191,8 @@ static int dispatch(struct recorder *r, const struct vk_dispatch *d, double ms)
 	return code;
 }
 
-static int record_band(struct recorder *r, const struct node *n, uint32_t row0, uint32_t rows, double ms)
+static int record_band(struct recorder *r, const struct node *n, const struct op_kernel *kernel,
+		       uint32_t row0, uint32_t rows, double ms)
 {
 	struct vk_dispatch d = { .n_spec = 1, .push_bytes = sizeof(struct push_head) };
 	struct range reads[NODE_MAX_IN], write;
@@ -188,7 +204,7 @@ static int record_band(struct recorder *r, const struct node *n, uint32_t row0, 
 	if (!r->cmd && (code = slice_open(r)) < 0)
 		return code;
 	init_inputs(n, &d);
-	n->op->dispatch(n, r->limits, row0, rows, &d);
+	kernel->dispatch(n, r->limits, row0, rows, &d);
 	d.spec[0] = r->limits->subgroup_size;
 	code = bind_inputs(r, n, &d, reads, &n_reads);
 	if (code < 0)
@@ -199,7 +215,7 @@ static int record_band(struct recorder *r, const struct node *n, uint32_t row0, 
 	return dispatch(r, &d, ms);
 }
 
-static int record_node(struct recorder *r, const struct node *n)
+static int record_shader(struct recorder *r, const struct node *n, const struct op_kernel *kernel)
 {
 	const struct vk_limits *l = r->limits;
 	const double flops = n->op->row_flops ? n->op->row_flops(n) : n->out.cols;
@@ -221,10 +237,35 @@ static int record_node(struct recorder *r, const struct node *n)
 	for (uint32_t row0 = 0; row0 < n->out.rows && code == 0; ) {
 		const uint32_t rows = n->out.rows - row0 < most ? n->out.rows - row0 : most;
 
-		code = record_band(r, n, row0, rows, rows * rule.row_ms + DISPATCH_MS);
+		code = record_band(r, n, kernel, row0, rows, rows * rule.row_ms + DISPATCH_MS);
 		row0 += rows;
 	}
 	return code;
+}
+
+const struct op_kernel *graph_kernel(const struct graph *g, const struct node *n)
+{
+	enum kernel_set set = g->kernels.set;
+
+	while (!n->op->kernels[set].dispatch && !n->op->kernels[set].run && kernel_sets[set].falls_back != set)
+		set = kernel_sets[set].falls_back;
+	return &n->op->kernels[set];
+}
+
+/* Neighbours become one step. */
+static int record_host(struct recorder *r, size_t i)
+{
+	struct graph *g = r->g;
+	struct step *last;
+	int code = slice_close(r);
+
+	if (code < 0)
+		return code;
+	last = g->n_steps ? &g->steps[g->n_steps - 1] : NULL;
+	if (!last || last->cmd)
+		return append_step(r, (struct step){ .first = i, .end = i + 1 });
+	last->end = i + 1;
+	return 0;
 }
 
 int graph_record(struct graph *g, const struct arena *arena, struct err *err)
@@ -232,12 +273,11 @@ int graph_record(struct graph *g, const struct arena *arena, struct err *err)
 	struct recorder r = { .g = g, .arena = arena, .limits = vk_limits(g->vk), .err = err };
 
 	for (size_t i = 0; i < g->n_nodes; i++) {
-		const int code = record_node(&r, &g->nodes[i]);
+		const struct op_kernel *kernel = graph_kernel(g, &g->nodes[i]);
+		const int code = kernel->run ? record_host(&r, i) : record_shader(&r, &g->nodes[i], kernel);
 
 		if (code < 0)
 			return err_prefix(err, "%s (node %zu)", g->nodes[i].op->name, i);
 	}
-	if (r.cmd)
-		vk_cmd_host_barrier(r.cmd);
 	return slice_close(&r);
 }

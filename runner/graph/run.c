@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "runner/graph/host_call.h"
 #include "runner/graph/nodes.h"
 
 /* The error that the graph keeps, also for err == NULL. */
@@ -70,18 +71,24 @@ int graph_build(struct graph *g, struct arena *arena, struct err *err)
 {
 	int r;
 
-	graph_drop_slices(g);
+	graph_drop_steps(g);
 	if (graph_place(g) < 0)
 		return sticky(g, err);
 	if ((r = arena_reserve(g->vk, arena, g->arena_bytes, err)) < 0 ||
 	    (r = host_reserve(g, err)) < 0 ||
 	    (r = graph_record(g, arena, err)) < 0) {
-		graph_drop_slices(g);
+		graph_drop_steps(g);
 		return r;
 	}
+	g->arena = arena;
 	g->generation = arena->generation;
 	g->built = true;
 	return 0;
+}
+
+size_t graph_n_nodes(const struct graph *g)
+{
+	return g->n_nodes;
 }
 
 bool graph_stale(const struct graph *g, const struct arena *arena)
@@ -89,16 +96,56 @@ bool graph_stale(const struct graph *g, const struct arena *arena)
 	return !g->built || g->generation != arena->generation;
 }
 
+static unsigned char *bytes_of(const struct graph *g, T x)
+{
+	struct vk_buffer *buffer = graph_root_of(g, x)->host ? g->host : g->arena->buffer;
+
+	return (unsigned char *)vk_buffer_map(buffer) + graph_offset_of(g, x);
+}
+
+static void run_on_host(struct graph *g, const struct node *n)
+{
+	struct host_call c = { .node = n, .pool = g->kernels.pool };
+
+	for (unsigned i = 0; i < NODE_MAX_IN; i++)
+		if (n->in[i].id)
+			c.in[i] = (const float *)bytes_of(g, n->in[i]);
+	for (unsigned i = 0; i < NODE_MAX_WEIGHTS; i++)
+		if (n->weights[i] && n->weights[i]->rank)
+			c.weights[i] = (const unsigned char *)vk_buffer_read(n->weights[i]->buffer) +
+				       n->weights[i]->offset;
+	c.out = (float *)bytes_of(g, n->out);
+	graph_kernel(g, n)->run(&c);
+}
+
+static int run_host_step(struct graph *g, const struct step *s, graph_cancelled cancelled, void *context,
+			 struct err *err)
+{
+	host_pool_begin(g->kernels.pool, cancelled, context);
+	for (size_t i = s->first; i < s->end; i++) {
+		int r;
+
+		run_on_host(g, &g->nodes[i]);
+		r = host_pool_end(g->kernels.pool);
+		if (r == -ECANCELED)
+			return err_set(err, r, "cancelled");
+		if (r < 0)
+			return err_set(err, r, "%s (node %zu): %s", g->nodes[i].op->name, i, strerror(-r));
+	}
+	return 0;
+}
+
 int graph_run(struct graph *g, graph_cancelled cancelled, void *context, struct err *err)
 {
 	if (!g->built)
 		return err_set(err, -EINVAL, "graph: not built");
-	for (size_t i = 0; i < g->n_slices; i++) {
+	for (size_t i = 0; i < g->n_steps; i++) {
+		const struct step *s = &g->steps[i];
 		int r;
 
 		if (cancelled && cancelled(context))
 			return err_set(err, -ECANCELED, "cancelled");
-		r = vk_submit(g->vk, g->slices[i], err);
+		r = s->cmd ? vk_submit(g->vk, s->cmd, err) : run_host_step(g, s, cancelled, context, err);
 		if (r < 0)
 			return r;
 	}

@@ -5,14 +5,13 @@
 
 #include "runner/graph/dispatch.h"
 #include "runner/ops/groups.h"
+#include "runner/ops/host/host_ops.h"
 #include "runner/ops/op.h"
+#include "runner/ops/params.h"
 #include "shaders/shaders.h"
 
 enum { QUERIES = 8, VALUE_QUADS = 4 };  /* a subgroup; a lane */
 
-struct attention_params {
-	uint32_t n_heads, n_kv_heads, causal;
-};
 struct push_attention {
 	uint32_t nq, nk, quads, heads_per_kv, q_stride, k_stride;
 	float scale;
@@ -59,7 +58,10 @@ static void dispatch(const struct node *n, const struct vk_limits *limits, uint3
 }
 
 static const struct op_class attention = {
-	.name = "attention", .row_multiple = QUERIES, .row_flops = row_flops, .dispatch = dispatch,
+	.name = "attention", .row_multiple = QUERIES, .row_flops = row_flops, .kernels = {
+		[KERNELS_SHUFFLE] = { .dispatch = dispatch },
+		[KERNELS_HOST] = { .run = host_attention },
+	},
 };
 
 T op_attention(struct graph *g, T q, T k, T v, uint32_t n_heads, uint32_t n_kv_heads, bool causal)

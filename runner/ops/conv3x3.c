@@ -3,16 +3,14 @@
  * its size, or every second place of it. GPU thread.
  */
 #include "runner/ops/gemm.h"
+#include "runner/ops/host/host_ops.h"
 #include "runner/ops/op.h"
+#include "runner/ops/params.h"
 #include "runner/ops/weight_access.h"
 #include "shaders/shaders.h"
 
 enum { TAPS = 9 };
 
-struct conv3x3_params {
-	uint32_t height, width;                 /* of the output */
-	uint32_t shift, stride;                 /* 1: the input is half as large; 2: twice */
-};
 struct push_conv3x3 {
 	uint32_t height, width, n, c, shift, stride, x_stride, w_stride, y_stride;
 };
@@ -45,14 +43,17 @@ static void dispatch(const struct node *n, const struct vk_limits *limits, uint3
 	p->w_stride = gemm_dispatch(n, limits, rows, n->out.cols, d);
 }
 
-static const struct op_class conv3x3 = {
-	.name = "conv3x3", .row_multiple = GEMM_ROWS_MAX, .row_flops = row_flops, .dispatch = dispatch,
+const struct op_class conv3x3_op = {
+	.name = "conv3x3", .row_multiple = GEMM_ROWS_MAX, .row_flops = row_flops, .kernels = {
+		[KERNELS_SHUFFLE] = { .dispatch = dispatch },
+		[KERNELS_HOST] = { .run = host_conv3x3 },
+	},
 };
 
 T op_conv3x3(struct graph *g, T x, uint32_t h, uint32_t w, enum conv_size size,
 	     const struct weight *weight, const struct weight *bias)
 {
-	struct node n = { .op = &conv3x3, .in = { x }, .weights = { weight, bias } };
+	struct node n = { .op = &conv3x3_op, .in = { x }, .weights = { weight, bias } };
 	struct conv3x3_params *p = (struct conv3x3_params *)n.params.bytes;
 
 	graph_require(g, (uint64_t)h * w == x.rows, "conv3x3: %u rows are no picture of %u x %u", x.rows, w, h);

@@ -4,14 +4,13 @@
  */
 #include "runner/graph/dispatch.h"
 #include "runner/ops/groups.h"
+#include "runner/ops/host/host_ops.h"
 #include "runner/ops/op.h"
+#include "runner/ops/params.h"
 #include "runner/ops/weight_access.h"
 #include "shaders/shaders.h"
 
 enum { ROUNDS = 8 };    /* texels a lane */
-
-/* FUNCTION of shaders/elementwise.comp. */
-enum function { COPY, ADD, SCALE1, GATE_ADD, SWIGLU, SILU, MUL_ADD };
 
 struct push_elementwise {
 	uint32_t quads;
@@ -33,25 +32,31 @@ static void dispatch(const struct node *n, const struct vk_limits *limits, uint3
 	(void)row0;
 	p->quads = tensor_stride(n->out) / 4;
 	d->shader = SHADER_elementwise;
-	d->spec[1] = n->params.bytes[0];
+	d->spec[1] = ((const struct elementwise_params *)n->params.bytes)->function;
 	d->spec[2] = n->in[1].id && n->in[1].rows == 1 && n->in[0].rows != 1;
 	d->spec[3] = ROUNDS;
 	d->n_spec = 4;
 	flat_groups(d->groups, ceil_div((uint64_t)rows * p->quads, limits->subgroup_size * ROUNDS));
 }
 
-static const struct op_class elementwise = {
-	.name = "elementwise", .row_flops = row_flops, .dispatch = dispatch,
+const struct op_class elementwise_op = {
+	.name = "elementwise", .row_flops = row_flops, .kernels = {
+		[KERNELS_SHUFFLE] = { .dispatch = dispatch },
+		[KERNELS_HOST] = { .run = host_elementwise },
+	},
 };
 
-static struct node elementwise_node(enum function f, T a, T b, T c)
+static struct node elementwise_node(enum elementwise_function f, T a, T b, T c)
 {
-	return (struct node){ .op = &elementwise, .in = { a, b, c }, .params.bytes = { (uint8_t)f } };
+	struct node n = { .op = &elementwise_op, .in = { a, b, c } };
+
+	((struct elementwise_params *)n.params.bytes)->function = f;
+	return n;
 }
 
 static const T none;
 
-static T binary(struct graph *g, enum function f, T a, T b, T c)
+static T binary(struct graph *g, enum elementwise_function f, T a, T b, T c)
 {
 	graph_require(g, a.cols == b.cols && (b.rows == a.rows || b.rows == 1),
 		      "elementwise: %u x %u does not go with %u x %u", b.rows, b.cols, a.rows, a.cols);
@@ -60,15 +65,15 @@ static T binary(struct graph *g, enum function f, T a, T b, T c)
 
 T op_add(struct graph *g, T a, T b)
 {
-	return binary(g, ADD, a, b, none);
+	return binary(g, ELEMENTWISE_ADD, a, b, none);
 }
 
 T op_scale1(struct graph *g, T x, T scale)
 {
-	return binary(g, SCALE1, x, scale, none);
+	return binary(g, ELEMENTWISE_SCALE1, x, scale, none);
 }
 
-static T gated(struct graph *g, enum function f, T x, T gate, T h)
+static T gated(struct graph *g, enum elementwise_function f, T x, T gate, T h)
 {
 	graph_require(g, h.rows == x.rows && h.cols == x.cols, "gate: x and h differ in shape");
 	return binary(g, f, x, gate, h);
@@ -76,28 +81,28 @@ static T gated(struct graph *g, enum function f, T x, T gate, T h)
 
 T op_gate_add(struct graph *g, T x, T gate, T h)
 {
-	return gated(g, GATE_ADD, x, gate, h);
+	return gated(g, ELEMENTWISE_GATE_ADD, x, gate, h);
 }
 
 T op_mul_add(struct graph *g, T x, T gate, T h)
 {
-	return gated(g, MUL_ADD, x, gate, h);
+	return gated(g, ELEMENTWISE_MUL_ADD, x, gate, h);
 }
 
 T op_swiglu(struct graph *g, T a, T b)
 {
 	graph_require(g, a.rows == b.rows, "swiglu: a and b differ in shape");
-	return binary(g, SWIGLU, a, b, none);
+	return binary(g, ELEMENTWISE_SWIGLU, a, b, none);
 }
 
 T op_silu(struct graph *g, T x)
 {
-	return graph_add(g, elementwise_node(SILU, x, none, none), x.rows, x.cols);
+	return graph_add(g, elementwise_node(ELEMENTWISE_SILU, x, none, none), x.rows, x.cols);
 }
 
 static void copy_into(struct graph *g, T x, T target, uint32_t row0)
 {
-	graph_add_into(g, elementwise_node(COPY, x, none, none), target, row0, x.rows);
+	graph_add_into(g, elementwise_node(ELEMENTWISE_COPY, x, none, none), target, row0, x.rows);
 }
 
 T op_concat_rows(struct graph *g, T a, T b)
@@ -113,9 +118,6 @@ T op_concat_rows(struct graph *g, T a, T b)
 
 struct push_copy_cols {
 	uint32_t quads, x_quads, quad0;
-};
-struct copy_cols_params {
-	uint32_t col0;
 };
 
 static void dispatch_copy_cols(const struct node *n, const struct vk_limits *limits, uint32_t row0,
@@ -135,7 +137,10 @@ static void dispatch_copy_cols(const struct node *n, const struct vk_limits *lim
 }
 
 static const struct op_class copy_cols = {
-	.name = "copy_cols", .row_flops = row_flops, .dispatch = dispatch_copy_cols,
+	.name = "copy_cols", .row_flops = row_flops, .kernels = {
+		[KERNELS_SHUFFLE] = { .dispatch = dispatch_copy_cols },
+		[KERNELS_HOST] = { .run = host_copy_cols },
+	},
 };
 
 T op_concat_cols(struct graph *g, const T *parts, unsigned n)
@@ -179,7 +184,10 @@ static void dispatch_fill(const struct node *n, const struct vk_limits *limits, 
 }
 
 static const struct op_class fill_rows = {
-	.name = "fill_rows", .row_flops = row_flops, .dispatch = dispatch_fill,
+	.name = "fill_rows", .row_flops = row_flops, .kernels = {
+		[KERNELS_SHUFFLE] = { .dispatch = dispatch_fill },
+		[KERNELS_HOST] = { .run = host_fill_rows },
+	},
 };
 
 T op_pad_rows(struct graph *g, T x, const struct weight *row, uint32_t n_rows)

@@ -4,16 +4,14 @@
  */
 #include "runner/graph/dispatch.h"
 #include "runner/ops/groups.h"
+#include "runner/ops/host/host_ops.h"
 #include "runner/ops/op.h"
+#include "runner/ops/params.h"
 #include "runner/ops/weight_access.h"
 #include "shaders/shaders.h"
 
-enum { CHUNK = 512, APPLY_ROUNDS = 32 };        /* rows */
+enum { CHUNK = GROUP_NORM_CHUNK, APPLY_ROUNDS = 32 };   /* rows */
 
-struct merge_params {
-	uint32_t n_rows, groups, channels;
-	float eps;
-};
 struct push_partial {
 	uint32_t n_rows, chunk, quads;
 };
@@ -46,7 +44,7 @@ static void dispatch_partial(const struct node *n, const struct vk_limits *limit
 static void dispatch_merge(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
 			   struct vk_dispatch *d)
 {
-	const struct merge_params *m = (const struct merge_params *)n->params.bytes;
+	const struct group_norm_params *m = (const struct group_norm_params *)n->params.bytes;
 	struct push_merge *p = dispatch_params(d, sizeof *p);
 
 	(void)row0;
@@ -74,7 +72,7 @@ static void dispatch_apply(const struct node *n, const struct vk_limits *limits,
 	(void)row0;
 	*p = (struct push_apply){ n->out.cols, tensor_stride(n->out) / 4, APPLY_ROUNDS };
 	d->shader = SHADER_group_norm_apply;
-	d->spec[1] = n->params.bytes[0];
+	d->spec[1] = ((const struct group_norm_params *)n->params.bytes)->silu;
 	d->spec[2] = w.dtype;
 	d->spec[3] = w.mode;
 	d->spec[4] = b.dtype;
@@ -85,14 +83,44 @@ static void dispatch_apply(const struct node *n, const struct vk_limits *limits,
 	row_groups(d->groups, ceil_div(rows, APPLY_ROUNDS), ceil_div(p->quads, limits->subgroup_size));
 }
 
+/*
+ * A convolution of the host makes a window of its input anyway. Shaders would normalize
+ * each pixel again for every tap and block of columns.
+ */
+static bool absorb_apply(const struct node *self, const struct node *consumer, unsigned which, enum kernel_set set,
+			 struct node *ret)
+{
+	const struct group_norm_params *p = node_params(self);
+	const struct conv3x3_params *conv = node_params(consumer);
+
+	if (set != KERNELS_HOST || consumer->op != &conv3x3_op || which != 0 || conv->prologue)
+		return false;
+	*ret = *consumer;
+	ret->in[0] = self->in[0];
+	ret->in[1] = self->in[1];
+	ret->weights[CONV3X3_NORM_WEIGHT] = self->weights[0];
+	ret->weights[CONV3X3_NORM_BIAS] = self->weights[1];
+	((struct conv3x3_params *)ret->params.bytes)->prologue = p->silu ? CONV3X3_NORM_SILU : CONV3X3_NORM;
+	return true;
+}
+
 static const struct op_class partial = {
-	.name = "group_norm (partial)", .row_flops = partial_flops, .dispatch = dispatch_partial,
+	.name = "group_norm (partial)", .row_flops = partial_flops, .kernels = {
+		[KERNELS_SHUFFLE] = { .dispatch = dispatch_partial },
+		[KERNELS_HOST] = { .run = host_group_norm_partial },
+	},
 };
 static const struct op_class merge = {
-	.name = "group_norm (merge)", .whole = true, .dispatch = dispatch_merge,
+	.name = "group_norm (merge)", .whole = true, .kernels = {
+		[KERNELS_SHUFFLE] = { .dispatch = dispatch_merge },
+		[KERNELS_HOST] = { .run = host_group_norm_merge },
+	},
 };
 static const struct op_class apply = {
-	.name = "group_norm (apply)", .row_flops = apply_flops, .dispatch = dispatch_apply,
+	.name = "group_norm (apply)", .row_flops = apply_flops, .absorb = absorb_apply, .kernels = {
+		[KERNELS_SHUFFLE] = { .dispatch = dispatch_apply },
+		[KERNELS_HOST] = { .run = host_group_norm_apply },
+	},
 };
 
 T op_group_norm(struct graph *g, T x, uint32_t groups, const struct weight *w, const struct weight *b,
@@ -105,9 +133,11 @@ T op_group_norm(struct graph *g, T x, uint32_t groups, const struct weight *w, c
 		      "group_norm: weight and bias must match %u channels", x.cols);
 	join.in[0] = graph_add(g, (struct node){ .op = &partial, .in = { x } }, ceil_div(x.rows, CHUNK),
 			       2 * tensor_stride(x));
-	*(struct merge_params *)join.params.bytes = (struct merge_params){ x.rows, groups, x.cols, eps };
+	*(struct group_norm_params *)join.params.bytes = (struct group_norm_params){
+		.n_rows = x.rows, .groups = groups, .channels = x.cols, .eps = eps,
+	};
 	last.in[0] = x;
 	last.in[1] = graph_add(g, join, 2, x.cols);
-	last.params.bytes[0] = silu;
+	((struct group_norm_params *)last.params.bytes)->silu = silu;
 	return graph_add(g, last, x.rows, x.cols);
 }

@@ -2,6 +2,7 @@
  * y = x W^T + b. GPU thread.
  */
 #include "runner/ops/gemm.h"
+#include "runner/ops/host/host_ops.h"
 #include "runner/ops/op.h"
 #include "runner/ops/weight_access.h"
 #include "shaders/shaders.h"
@@ -31,7 +32,10 @@ static void dispatch(const struct node *n, const struct vk_limits *limits, uint3
 }
 
 static const struct op_class linear = {
-	.name = "linear", .row_multiple = GEMM_ROWS_MAX, .row_flops = row_flops, .dispatch = dispatch,
+	.name = "linear", .row_multiple = GEMM_ROWS_MAX, .row_flops = row_flops, .kernels = {
+		[KERNELS_SHUFFLE] = { .dispatch = dispatch },
+		[KERNELS_HOST] = { .run = host_linear },
+	},
 };
 
 T op_linear(struct graph *g, T x, const struct weight *w, const struct weight *b)

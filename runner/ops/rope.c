@@ -3,14 +3,13 @@
  */
 #include "runner/graph/dispatch.h"
 #include "runner/ops/groups.h"
+#include "runner/ops/host/host_ops.h"
 #include "runner/ops/op.h"
+#include "runner/ops/params.h"
 #include "shaders/shaders.h"
 
 enum { ROUNDS = 8 };    /* texels a lane */
 
-struct rope_params {
-	uint32_t n_heads, halves;
-};
 struct push_rope {
 	uint32_t quads, row_quads;
 };
@@ -37,7 +36,10 @@ static void dispatch(const struct node *n, const struct vk_limits *limits, uint3
 }
 
 static const struct op_class rope = {
-	.name = "rope", .row_flops = row_flops, .dispatch = dispatch,
+	.name = "rope", .row_flops = row_flops, .kernels = {
+		[KERNELS_SHUFFLE] = { .dispatch = dispatch },
+		[KERNELS_HOST] = { .run = host_rope },
+	},
 };
 
 T op_rope(struct graph *g, T x, T table, uint32_t n_heads, enum rope_layout layout)

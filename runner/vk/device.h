@@ -28,6 +28,7 @@ struct vk_buffer {
 	VkBuffer handle;
 	VkDeviceMemory memory;
 	void *map;                              /* NULL when not mapped */
+	const void *pages;                      /* imported ones, else NULL */
 	uint64_t size, room;                    /* asked for; with what was added behind it */
 };
 

@@ -177,6 +177,7 @@ int vk_buffer_import(struct vk *vk, const void *pages, uint64_t size, struct vk_
 	if (!b)
 		return err_set(err, -ENOMEM, "device buffer: out of memory");
 	b->size = size;
+	b->pages = pages;
 	r = buffer_handle(vk, b, size, VK_BUFFER_USAGE_UNIFORM_TEXEL_BUFFER_BIT, &external, err);
 	if (r == 0 && import_memory(vk, b, pages) < 0)
 		r = err_set(err, -ENOTSUP, "%s refused to import host pages", vk->probe.info.name);
@@ -203,6 +204,11 @@ void vk_buffer_destroy(struct vk *vk, struct vk_buffer **pointer)
 void *vk_buffer_map(struct vk_buffer *b)
 {
 	return b->map;
+}
+
+const void *vk_buffer_read(const struct vk_buffer *b)
+{
+	return b->map ? b->map : b->pages;
 }
 
 uint64_t vk_buffer_size(const struct vk_buffer *b)

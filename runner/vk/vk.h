@@ -63,6 +63,7 @@ int vk_buffer_create(struct vk *vk, enum vk_place place, uint64_t size, struct v
 int vk_buffer_import(struct vk *vk, const void *pages, uint64_t size, struct vk_buffer **ret, struct err *err);
 void vk_buffer_destroy(struct vk *vk, struct vk_buffer **b);    /* NULL inside is fine; waits for nothing */
 void *vk_buffer_map(struct vk_buffer *b);                       /* NULL when not mapped */
+const void *vk_buffer_read(const struct vk_buffer *b);          /* the same, and imported pages: to read only */
 uint64_t vk_buffer_size(const struct vk_buffer *b);
 /* Copies bytes into a buffer through a bounded staging ring (or directly where mapped). */
 int vk_upload(struct vk *vk, struct vk_buffer *dst, uint64_t offset, const void *src, uint64_t bytes, struct err *err);

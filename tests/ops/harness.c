@@ -2,6 +2,7 @@
  * Runs one graph per case and compares with double precision. Owns the device, the
  * workspace and the operands of the case at hand.
  */
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -18,6 +19,7 @@ enum { MAX_OPERANDS = 16 };
 
 struct bench {
 	struct vk *vk;
+	struct kernels kernels;
 	struct arena arena;
 	struct graph *g;
 	char name[200];
@@ -28,6 +30,7 @@ struct bench {
 	double *doubles[MAX_OPERANDS];
 	unsigned n_inputs, n_values, n_buffers, n_doubles;
 	unsigned cases, failures;
+	size_t nodes;                           /* expected; 0: any */
 };
 
 const struct weight_form weight_forms[] = {
@@ -47,7 +50,7 @@ static void need(bool cond, const char *what, const struct err *err)
 
 static void reserve_arena(struct bench *b)
 {
-	struct graph *g = graph_create(b->vk);
+	struct graph *g = graph_create(b->vk, b->kernels);
 	struct err err = { 0 };
 	T x = graph_input(g, 1, ARENA_BYTES / sizeof(float)), y = op_silu(g, x);
 
@@ -56,12 +59,26 @@ static void reserve_arena(struct bench *b)
 	graph_destroy(&g);
 }
 
+/* Those of EASEL_KERNELS: this program runs once for each set. */
+static void open_kernels(struct bench *b)
+{
+	struct err err = { 0 };
+	const int r = kernels_open(b->vk, getenv("EASEL_KERNELS"), &b->kernels, &err);
+
+	if (r == -ENOTSUP) {
+		printf("# skipped: %s\n", err.text);
+		exit(77);
+	}
+	need(r == 0, "kernels", &err);
+}
+
 struct bench *bench_open(void)
 {
 	struct bench *b = calloc(1, sizeof *b);
 
 	need(b, "bench", NULL);
 	b->vk = device_open();
+	open_kernels(b);
 	b->random = 88172645463325252u;
 	reserve_arena(b);
 	return b;
@@ -73,6 +90,7 @@ int bench_close(struct bench *b)
 
 	printf("%u cases, %u failed\n", b->cases, b->failures);
 	arena_finish(b->vk, &b->arena);
+	kernels_close(&b->kernels);
 	result = device_close(&b->vk, result);
 	free(b);
 	return result;
@@ -85,7 +103,7 @@ struct graph *bench_begin(struct bench *b, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(b->name, sizeof b->name, format, args);
 	va_end(args);
-	b->g = graph_create(b->vk);
+	b->g = graph_create(b->vk, b->kernels);
 	need(b->g, b->name, NULL);
 	return b->g;
 }
@@ -171,6 +189,11 @@ struct operand bench_weight(struct bench *b, enum dtype dtype, uint64_t offset, 
 	return o;
 }
 
+void bench_expect_nodes(struct bench *b, size_t n)
+{
+	b->nodes = n;
+}
+
 double *bench_doubles(struct bench *b, size_t n)
 {
 	double *d = calloc(n ? n : 1, sizeof *d);
@@ -233,6 +256,9 @@ static void run(struct bench *b, T y, float *result)
 	need(graph_run(b->g, NULL, NULL, &err) == 0, b->name, &err);
 	check_guard(b, planned);
 	graph_read(b->g, y, result);
+	if (b->nodes && graph_n_nodes(b->g) != b->nodes)
+		fail(b, "%zu nodes, not %zu", graph_n_nodes(b->g), b->nodes);
+	b->nodes = 0;
 }
 
 static void clear(struct bench *b)

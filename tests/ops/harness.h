@@ -29,6 +29,9 @@ struct operand bench_tensor(struct bench *b, uint32_t rows, uint32_t cols, float
 /* Random numbers rounded to dtype, data at offset bytes inside its buffer. */
 struct operand bench_weight(struct bench *b, enum dtype dtype, uint64_t offset, unsigned rank, const uint32_t *dim);
 
+/* The next bench_end() also wants this many nodes, after joining; those of operands and of the end count. */
+void bench_expect_nodes(struct bench *b, size_t n);
+
 /* Builds, runs, compares: root mean square of the difference <= bound times that of ref. Frees all. */
 void bench_end(struct bench *b, T y, const double *ref, double bound);
 

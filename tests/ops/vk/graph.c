@@ -19,6 +19,7 @@
 #include "tests/ops/vk/device.h"
 
 static struct vk *vk;
+static const struct kernels kernels;            /* KERNELS_SHUFFLE */
 static struct arena arena;
 static double flops_of_row = 1;
 
@@ -49,7 +50,9 @@ static void blend_dispatch(const struct node *n, const struct vk_limits *limits,
 	d->groups[2] = 1;
 }
 
-static struct op_class blend_class = { .name = "blend", .row_flops = blend_flops, .dispatch = blend_dispatch };
+static struct op_class blend_class = {
+	.name = "blend", .row_flops = blend_flops, .kernels = { [KERNELS_SHUFFLE] = { .dispatch = blend_dispatch } },
+};
 
 static struct node blend_node(T x, const struct weight *w, float scale)
 {
@@ -105,7 +108,7 @@ enum { ROWS = 37, COLS = 23, DEPTH = 12 };
 /* Long lives and short ones; an output of two halves: x + sums of w. Tells the number of slices. */
 static unsigned run_chain(const struct weight *w, float *y)
 {
-	struct graph *g = graph_create(vk);
+	struct graph *g = graph_create(vk, kernels);
 	float x[ROWS * COLS];
 	T input, t, early, target;
 	unsigned slices;
@@ -201,7 +204,7 @@ static void test_cancel(void **state)
 {
 	const struct vk_limits limits = *vk_limits(vk);
 	struct vk_limits slow = limits;
-	struct graph *g = graph_create(vk);
+	struct graph *g = graph_create(vk, kernels);
 	const float x[16] = { 1, 2, 3 };
 	float y[16] = { 0 };
 	unsigned asked = 0;
@@ -227,7 +230,7 @@ static void test_cancel(void **state)
 
 static void test_aliases(void **state)
 {
-	struct graph *g = graph_create(vk);
+	struct graph *g = graph_create(vk, kernels);
 	T input = graph_input(g, 1, 24), copy, parts[3];
 	float x[24], y[8];
 
@@ -257,7 +260,7 @@ static void test_aliases(void **state)
 static void test_taps(void **state)
 {
 	for (int keep = 0; keep < 2; keep++) {
-		struct graph *g = graph_create(vk);
+		struct graph *g = graph_create(vk, kernels);
 		T input = graph_input(g, 2, 4), t, tapped;
 		const float x[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
 		float y[8];
@@ -284,7 +287,7 @@ static void test_taps(void **state)
 /* A graph recorded for a smaller arena knows that it is stale, and works when built again. */
 static void test_arena(void **state)
 {
-	struct graph *small = graph_create(vk), *large = graph_create(vk);
+	struct graph *small = graph_create(vk, kernels), *large = graph_create(vk, kernels);
 	T in_small = graph_input(small, 2, 4), in_large = graph_input(large, 500, 4000), t;
 	const float x[8] = { 8, 7, 6, 5, 4, 3, 2, 1 };
 	uint64_t bytes = 0;
@@ -316,7 +319,7 @@ static void test_arena_limit(void **state)
 {
 	const struct vk_limits limits = *vk_limits(vk);
 	struct vk_limits tiny = limits;
-	struct graph *g = graph_create(vk);
+	struct graph *g = graph_create(vk, kernels);
 	struct err err;
 
 	(void)state;
@@ -348,49 +351,49 @@ static void test_errors(void **state)
 	struct graph *g;
 
 	(void)state;
-	g = graph_create(vk);
+	g = graph_create(vk, kernels);
 	graph_require(g, false, "first %d", 1);
 	graph_require(g, false, "second");
 	graph_output(g, blend(g, graph_input(g, 1, 4), NULL, 0));
 	expect_error(g, "first 1");
 
-	g = graph_create(vk);
+	g = graph_create(vk, kernels);
 	blend(g, graph_tensor(g, 1, 4), NULL, 0);
 	expect_error(g, "never written");
 
-	g = graph_create(vk);
+	g = graph_create(vk, kernels);
 	graph_rows(g, graph_input(g, 3, 4), 2, 2);
 	expect_error(g, "rows 2 to 4");
 
-	g = graph_create(vk);
+	g = graph_create(vk, kernels);
 	graph_cols(g, graph_input(g, 1, 8), 2, 4);
 	expect_error(g, "columns 2 to 6");
 
-	g = graph_create(vk);
+	g = graph_create(vk, kernels);
 	graph_reshape(g, graph_input(g, 2, 6), 3, 4);
 	expect_error(g, "reshaped");
 
-	g = graph_create(vk);
+	g = graph_create(vk, kernels);
 	graph_tensor(g, 0, 4);
 	expect_error(g, "0 x 4");
 
-	g = graph_create(vk);
+	g = graph_create(vk, kernels);
 	graph_tensor(g, UINT32_MAX, UINT32_MAX);
 	expect_error(g, "cannot be made");
 
-	g = graph_create(vk);
+	g = graph_create(vk, kernels);
 	graph_add_into(g, blend_node((T){ 0 }, NULL, 0), graph_input(g, 2, 4), 0, 1);
 	expect_error(g, "input");
 
 	few.texel_elements = 10;
 	vk_limits_override(vk, &few);
-	g = graph_create(vk);
+	g = graph_create(vk, kernels);
 	graph_output(g, blend(g, graph_input(g, 11, 4), NULL, 0));
 	expect_error(g, "blend (node 0)");
 	few = limits;
 	few.storage_range = 100;
 	vk_limits_override(vk, &few);
-	g = graph_create(vk);
+	g = graph_create(vk, kernels);
 	graph_output(g, blend(g, graph_input(g, 11, 40), NULL, 0));
 	expect_error(g, "cannot be bound");
 	vk_limits_override(vk, &limits);
@@ -399,7 +402,7 @@ static void test_errors(void **state)
 /* What 4096 nodes cost to build, to see that planning and recording stay cheap. */
 static void test_many_nodes(void **state)
 {
-	struct graph *g = graph_create(vk);
+	struct graph *g = graph_create(vk, kernels);
 	const float x[4] = { 0, 1, 2, 3 };
 	T input = graph_input(g, 1, 4), t = input;
 	float y[4];

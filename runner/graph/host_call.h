@@ -1,0 +1,15 @@
+#ifndef EASEL_RUNNER_GRAPH_HOST_CALL_H
+#define EASEL_RUNNER_GRAPH_HOST_CALL_H
+
+#include "runner/graph/graph.h"
+
+/* For an op's run(): computes all rows of node->out, in this thread and the pool's. */
+struct host_call {
+	const struct node *node;
+	const float *in[NODE_MAX_IN];           /* first rows; row stride tensor_stride() */
+	const void *weights[NODE_MAX_WEIGHTS];  /* in their stored dtype, any alignment; NULL: absent */
+	float *out;
+	struct host_pool *pool;
+};
+
+#endif

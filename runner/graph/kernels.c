@@ -1,0 +1,80 @@
+/*
+ * The table of kernel sets and the choice among them. Owns the threads of host kernels.
+ */
+#include "runner/graph/kernels.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "runner/host/cores.h"
+
+static bool any_device(const struct vk *vk)
+{
+	(void)vk;
+	return true;
+}
+
+/* A software device computes with the host's cores, and its buffers are the host's memory. */
+static bool software_device(const struct vk *vk)
+{
+	return vk_info(vk)->type == VK_SOFTWARE && vk_limits(vk)->shares_memory;
+}
+
+const struct kernel_set_row kernel_sets[KERNEL_SETS] = {
+	[KERNELS_SHUFFLE] = {
+		.name = "shuffle", .falls_back = KERNELS_SHUFFLE, .runs_on = any_device, .error = 2e-6,
+	},
+	[KERNELS_HOST] = {
+		.name = "host", .falls_back = KERNELS_SHUFFLE, .runs_on = software_device,
+		.needs = "a software device", .error = 2e-6,
+	},
+};
+
+static int find(const char *name, enum kernel_set *ret, struct err *err)
+{
+	char names[128] = "";
+
+	for (unsigned i = 0; i < KERNEL_SETS; i++) {
+		if (!strcasecmp(kernel_sets[i].name, name)) {
+			*ret = (enum kernel_set)i;
+			return 0;
+		}
+		strncat(names, " ", sizeof names - strlen(names) - 1);
+		strncat(names, kernel_sets[i].name, sizeof names - strlen(names) - 1);
+	}
+	return err_set(err, -EINVAL, "EASEL_KERNELS '%.40s' is none of:%s", name, names);
+}
+
+static int choose(const struct vk *vk, const char *name, enum kernel_set *ret, struct err *err)
+{
+	int r;
+
+	if (!name || !*name) {
+		for (unsigned i = 0; i < KERNEL_SETS; i++)
+			if (kernel_sets[i].runs_on(vk))
+				*ret = (enum kernel_set)i;
+		return 0;
+	}
+	r = find(name, ret, err);
+	if (r < 0 || kernel_sets[*ret].runs_on(vk))
+		return r;
+	return err_set(err, -ENOTSUP, "EASEL_KERNELS '%s' needs %s, which %s is not", kernel_sets[*ret].name,
+		       kernel_sets[*ret].needs, vk_info(vk)->name);
+}
+
+int kernels_open(struct vk *vk, const char *name, struct kernels *ret, struct err *err)
+{
+	int r;
+
+	*ret = (struct kernels){ 0 };
+	r = choose(vk, name, &ret->set, err);
+	if (r == 0 && ret->set == KERNELS_HOST)
+		r = host_pool_create(host_cores(), &ret->pool, err);
+	return r;
+}
+
+void kernels_close(struct kernels *k)
+{
+	host_pool_destroy(&k->pool);
+}
