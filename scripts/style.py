@@ -30,7 +30,7 @@ LAYERS = [
        ("jansson.h",)) for m in MODELS],
     ("runner/weights", ("common/", "runner/weights", "runner/graph/", "runner/vk/vk.h",
                         "runner/sigbus.h"), ("jansson.h",)),
-    ("runner/image/", ("common/", "runner/image/"), ("png.h", "jpeglib.h", "jerror.h", "webp/")),
+    ("runner/image/", ("common/", "runner/image/"), ("png.h", "zlib.h", "jpeglib.h", "jerror.h", "webp/")),
     ("runner/noise", ("runner/noise.h",), ()),
     ("runner/sigbus", ("common/", "runner/sigbus.h"), ()),
     ("runner/bench/", ("common/", "runner/"), ("jansson.h", "dnnl.h", "omp.h")),
@@ -44,13 +44,13 @@ LAYERS = [
     ("runner/", ("common/", "runner/"), ("jansson.h",)),
     ("gateway/", ("common/", "gateway/"),
      ("event2/", "jansson.h", "http_parser.h", "openssl/")),
-    ("cli/", ("common/", "cli/"), ("jansson.h", "openssl/", "utf8proc.h")),
+    ("cli/", ("common/", "cli/"), ("jansson.h", "openssl/", "png.h", "utf8proc.h", "zlib.h")),
 ]
 # What a layer above may never reach although its row's prefixes would let it.
 NEVER = [("cli/", "common/store.h"), ("gateway/", "runner/")]
 LIBRARIES = ("jansson.h", "openssl/", "vulkan/", "pcre2.h", "utf8proc.h", "png.h", "jpeglib.h",
              "jerror.h", "webp/", "uv.h",
-             "event2/", "http_parser.h", "dnnl.h", "omp.h")
+             "event2/", "http_parser.h", "zlib.h", "dnnl.h", "omp.h")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 
