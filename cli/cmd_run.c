@@ -36,6 +36,8 @@ static const struct flag flags[] = {
 	{ "seed", 0, FLAG_INT, AT(seed), "int", "Random seed", FLAGS_IMAGE },
 	{ "negative", 0, FLAG_TEXT, AT(negative), "str", "Negative prompt", FLAGS_IMAGE },
 	{ "guidance", 0, FLAG_FLOAT, AT(guidance), "num", "Guidance scale (0 = off)", FLAGS_IMAGE },
+	{ "step-cache", 0, FLAG_TEXT, AT(step_cache), "how",
+	  "Reuse work between steps: off, teacache[:threshold], reference[:threshold]", FLAGS_IMAGE },
 	{ "image", 0, FLAG_LIST, AT(images), "file",
 	  "Image to start from or to refer to (repeatable)", FLAGS_IMAGE },
 	{ "strength", 0, FLAG_FLOAT, AT(strength), "num",

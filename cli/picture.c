@@ -71,14 +71,26 @@ static void put_number(json_t *body, const char *name, double value)
 		json_object_set_new(body, name, json_real(value));
 }
 
+/* What only "options" takes. */
+static void put_options(json_t *body, const struct picture_flags *f)
+{
+	json_t *options = json_object();
+
+	if (f->seed > 0)
+		json_object_set_new(options, "seed", json_integer((json_int_t)f->seed));
+	if (f->step_cache && *f->step_cache)
+		json_object_set_new(options, "step_cache", text_json(f->step_cache));
+	if (json_object_size(options))
+		json_object_set(body, "options", options);
+	json_decref(options);
+}
+
 static void put_flags(json_t *body, const struct picture_flags *f)
 {
 	put_positive(body, "width", f->width);
 	put_positive(body, "height", f->height);
 	put_positive(body, "steps", f->steps);
-	if (f->seed > 0)
-		json_object_set_new(body, "options",
-				    json_pack("{s:I}", "seed", (json_int_t)f->seed));
+	put_options(body, f);
 	if (f->negative && *f->negative)
 		json_object_set_new(body, "negative", text_json(f->negative));
 	put_number(body, "guidance", f->guidance);
@@ -125,6 +137,7 @@ struct drawing {
 	struct progress progress;
 	json_t *image;                  /* base64 of the PNG */
 	int64_t total_ns, load_ns;
+	json_int_t steps_reused;        /* -1: not told */
 };
 
 static int on_line(void *ctx, const json_t *line, struct err *err)
@@ -133,6 +146,7 @@ static int on_line(void *ctx, const json_t *line, struct err *err)
 	json_int_t total = json_integer_value(json_object_get(line, "total"));
 	json_int_t completed = json_integer_value(json_object_get(line, "completed"));
 	json_t *image = json_object_get(line, "image");
+	const json_t *reused = json_object_get(line, "steps_reused");
 
 	(void)err;
 	if (total > 0 && completed >= 0)
@@ -142,6 +156,7 @@ static int on_line(void *ctx, const json_t *line, struct err *err)
 		d->image = json_incref(image);
 		d->total_ns = json_integer_value(json_object_get(line, "total_duration"));
 		d->load_ns = json_integer_value(json_object_get(line, "load_duration"));
+		d->steps_reused = json_is_integer(reused) ? json_integer_value(reused) : -1;
 	}
 	return 0;
 }
@@ -230,6 +245,9 @@ int picture_make(struct client *c, const struct picture_flags *f, const char *mo
 	if (r == 0 && f->verbose) {
 		print_duration("total duration:", d.total_ns);
 		print_duration("load duration:", d.load_ns);
+		if (d.steps_reused >= 0)
+			fprintf(stderr, "%-21s %" JSON_INTEGER_FORMAT "\n", "steps reused:",
+				d.steps_reused);
 	}
 	json_decref(d.image);
 	return r;

@@ -16,6 +16,7 @@
 #include "cli/save.h"
 #include "cli/text.h"
 #include "cli/session.h"
+#include "common/step_cache.h"
 
 #define DEFAULT_SIDE 1024
 
@@ -25,6 +26,7 @@ struct session {
 	const json_t *show;             /* the server's answer about the model */
 	struct picture_flags flags;
 	char *negative;                 /* what flags.negative points to after /set */
+	char step_cache[64];            /* and flags.step_cache */
 	struct attachments attachments; /* of the flags: part of every picture */
 	struct console console;
 };
@@ -37,6 +39,7 @@ static const char help[] =
 	"  /set seed <n>      Set random seed\n"
 	"  /set negative <s>  Set negative prompt\n"
 	"  /set strength <x>  Set how much an image changes\n"
+	"  /set step_cache <how>  Set how steps reuse work\n"
 	"  /show              Show current settings\n"
 	"  /bye               Exit\n"
 	"\n"
@@ -77,6 +80,8 @@ static void print_settings(const struct session *s)
 		fprintf(stderr, "  negative: %s\n", f->negative);
 	if (!isnan(f->strength))
 		fprintf(stderr, "  strength: %g\n", f->strength);
+	if (f->step_cache && *f->step_cache)
+		fprintf(stderr, "  step_cache: %s\n", f->step_cache);
 	fprintf(stderr, "\n");
 }
 
@@ -84,7 +89,7 @@ static void print_settings(const struct session *s)
 
 #define MAX_NAMES 3
 
-enum option_kind { OPTION_WHOLE, OPTION_STRENGTH, OPTION_NEGATIVE };
+enum option_kind { OPTION_WHOLE, OPTION_STRENGTH, OPTION_NEGATIVE, OPTION_STEP_CACHE };
 
 static const struct option {
 	const char *names[MAX_NAMES];   /* the full one, shorter ones */
@@ -100,6 +105,8 @@ static const struct option {
 	{ { "seed" }, OPTION_WHOLE, AT(seed), INT64_MIN, "an integer" },
 	{ { "negative", "neg", "n" }, OPTION_NEGATIVE },
 	{ { "strength" }, OPTION_STRENGTH, .wanted = "a number from 0 to 1" },
+	{ { "step_cache", "step-cache" }, OPTION_STEP_CACHE,
+	  .wanted = "off, teacache or reference, also with a threshold as in teacache:0.2" },
 #undef AT
 };
 
@@ -155,7 +162,20 @@ static bool set_strength(struct session *s, const char *text)
 	return true;
 }
 
-/* "/set negative" and "/set strength" alone take the setting back. */
+static bool set_step_cache(struct session *s, const char *text)
+{
+	struct step_cache_setting ignored;
+	struct err err;
+
+	if (strlen(text) >= sizeof s->step_cache || step_cache_parse(text, &ignored, &err) < 0)
+		return false;
+	strcpy(s->step_cache, text);
+	s->flags.step_cache = s->step_cache;
+	fprintf(stderr, "Set step_cache to %s\n", text);
+	return true;
+}
+
+/* "/set negative", "/set strength" and "/set step_cache" alone take the setting back. */
 static void clear_option(struct session *s, const struct option *o)
 {
 	if (o && o->kind == OPTION_NEGATIVE) {
@@ -163,6 +183,9 @@ static void clear_option(struct session *s, const struct option *o)
 	} else if (o && o->kind == OPTION_STRENGTH) {
 		s->flags.strength = NAN;
 		fprintf(stderr, "Cleared strength\n");
+	} else if (o && o->kind == OPTION_STEP_CACHE) {
+		s->flags.step_cache = NULL;
+		fprintf(stderr, "Cleared step_cache\n");
 	} else {
 		fprintf(stderr, "Error: usage: /set <option> <value>\n");
 	}
@@ -185,6 +208,8 @@ static void set_option(struct session *s, char *text)
 		fprintf(stderr, "Error: unknown option: %s (try /help)\n", name);
 	else if (o->kind == OPTION_NEGATIVE)
 		set_negative(s, value);
+	else if (o->kind == OPTION_STEP_CACHE)
+		good = set_step_cache(s, value);
 	else
 		good = o->kind == OPTION_WHOLE ? set_whole(s, o, value) : set_strength(s, value);
 	if (!good)

@@ -5,6 +5,7 @@
 
 #include <event2/event.h>
 
+#include "common/step_cache.h"
 #include "common/store.h"
 #include "gateway/access.h"
 #include "gateway/http.h"
@@ -22,6 +23,7 @@ struct gateway {
 	struct imports *imports;        /* models being created */
 	struct uploads uploads;         /* pictures of requests in line */
 	int64_t load_timeout_ns;        /* of silence; INT64_MAX: none */
+	struct step_cache_setting step_cache;   /* where neither request nor model says */
 	bool no_cloud_is_set;           /* OLLAMA_NO_CLOUD */
 };
 

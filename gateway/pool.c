@@ -106,7 +106,7 @@ static void draw_next(struct loaded *l)
 	struct msg m = { .type = MSG_GENERATE };
 	uint64_t seed = job->seed;
 
-	job_resolve(job, &l->ready, &m.generate);
+	job_resolve(job, &l->ready, &l->pool->gw->step_cache, &m.generate);
 	if (job->n_made)
 		job->seed = seed;
 	job->id = ++l->pool->last_id;
@@ -178,6 +178,7 @@ static void on_announced(struct loaded *l, const struct msg_image *image)
 		return;
 	job->width = image->width;
 	job->height = image->height;
+	job->steps_reused = image->steps_reused;
 	log_debug("%s: drew %ux%u in %u steps", l->model->name, job->width, job->height,
 		  job->steps);
 }

@@ -31,7 +31,7 @@ static uint64_t plan_default(struct pipeline *p)
 	struct err ignored;
 	uint32_t side;
 
-	if (denoise_plan(p, &c, LIMIT_PROMPT_TOKENS, &step, &ignored) < 0)
+	if (evaluate_plan(p, &c, LIMIT_PROMPT_TOKENS, &step, &ignored) < 0)
 		step = 0;
 	if (decode_plan(p, c.h, c.w, &side, &decode, &ignored) < 0)
 		decode = 0;
@@ -65,6 +65,7 @@ static void drop_stages(struct pipeline *p)
 
 	stage_drop(&p->text);
 	stage_drop(&p->cond);
+	stage_drop(&p->skim);
 	stage_drop(&p->decode);
 	stage_drop(&p->encode);
 	for (i = 0; i < PASSES; i++)
@@ -99,6 +100,11 @@ uint64_t pipeline_weight_bytes(const struct pipeline *p)
 uint64_t pipeline_workspace_bytes(const struct pipeline *p)
 {
 	return p->shop.arena.size ? p->shop.arena.size : p->default_workspace;
+}
+
+uint32_t pipeline_steps_reused(const struct pipeline *p)
+{
+	return p->steps_reused;
 }
 
 /* ---- one picture ---- */
@@ -171,7 +177,7 @@ static int check_room(struct pipeline *p, const struct drawing *d, struct err *e
 
 	code = t->check_size(p->parts.transformer, c, n_text, err);
 	if (code == 0)
-		code = denoise_plan(p, c, n_text, &step, err);
+		code = evaluate_plan(p, c, n_text, &step, err);
 	if (code == 0)
 		code = arena_check(p->shop.vk, step, err);
 	if (code == 0 && d->starts)
@@ -227,6 +233,7 @@ int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
 	if (taps)
 		drop_stages(p);
 	p->shop.hooks = hooks;
+	p->steps_reused = 0;
 	code = draw(p, r, png, err);
 	p->shop.hooks = NULL;
 	if (taps)

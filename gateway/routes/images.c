@@ -61,6 +61,8 @@ static void append_picture(struct evbuffer *out, struct job *job, const void *pn
 	json_t *entry = json_object();
 
 	json_object_set_new(entry, "seed", json_integer((json_int_t)job_seed(job)));
+	if (job->caches_steps)
+		json_object_set_new(entry, "steps_reused", json_integer(job->steps_reused));
 	reply_append_picture(out, entry, "b64_json", png, len);
 }
 
