@@ -14,6 +14,7 @@
 #include "cli/save.h"
 #include "cli/text.h"
 #include "cli/session.h"
+#include "common/step_cache.h"
 
 #define DEFAULT_SIDE 1024
 

@@ -8,6 +8,7 @@
 
 #include "common/err.h"
 #include "common/fields.h"
+#include "common/step_cache.h"
 #include "gateway/picture_inputs.h"
 #include "gateway/upload.h"
 
@@ -29,6 +30,7 @@ struct picture_params {
 	struct picture_inputs inputs;
 	const char *mask_mode;          /* "alpha", "white": a literal */
 	double strength;                /* 0..1; without inputs never said */
+	struct step_cache_setting step_cache;
 };
 
 struct generate_body {

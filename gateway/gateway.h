@@ -5,6 +5,7 @@
 
 #include <event2/event.h>
 
+#include "common/step_cache.h"
 #include "common/store.h"
 #include "gateway/access.h"
 #include "gateway/http.h"
@@ -28,6 +29,7 @@ struct gateway {
 	struct uploads uploads;         /* pictures of requests in line */
 	struct uploads kept;            /* bytes of files */
 	int64_t load_timeout_ns;        /* of silence; INT64_MAX: none */
+	struct step_cache_setting step_cache;   /* where neither request nor model says */
 	bool no_cloud_is_set;           /* OLLAMA_NO_CLOUD */
 };
 

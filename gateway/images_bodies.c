@@ -202,8 +202,8 @@ int images_body_read(const struct images_kind *kind, const char *content_type, s
 	if (r == 0)
 		r = check_words(&raw, err);
 	if (r == 0)
-		r = picture_finish(&raw.picture, &sources, raw.members.mask_mode, PICTURES_OPENAI,
-				   body, err);
+		r = picture_finish(&raw.picture, &raw.members, &sources, PICTURES_OPENAI, body,
+				   err);
 	if (r == 0) {
 		take_images(&raw, present, ret);
 		body_find_unknown(root, images_fields, &ret->ignored);

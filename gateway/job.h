@@ -48,6 +48,8 @@ struct job {
 	uint32_t width, height, steps;  /* a side of 0: as the first input picture says */
 	unsigned n_made;
 	uint32_t tokens;                /* of the prompt, as the runner told with a picture */
+	bool caches_steps;              /* steps_reused, of the picture last drawn, is told */
+	uint32_t steps_reused;
 	uint32_t next_step;             /* to be reported */
 	int64_t began_ns, ready_ns;     /* monotonic */
 };
@@ -63,9 +65,10 @@ void job_clear(struct job *job);
 
 /*
  * Chooses what the request left open: the model's params layer, then the family's
- * defaults. Strings of *ret stay the job's.
+ * defaults, and the server's of the step cache. Strings of *ret stay the job's.
  */
-void job_resolve(struct job *job, const struct msg_ready *family, struct msg_generate *ret);
+void job_resolve(struct job *job, const struct msg_ready *family,
+		 const struct step_cache_setting *step_cache, struct msg_generate *ret);
 uint64_t job_seed(const struct job *job);       /* of the picture being drawn */
 
 #endif

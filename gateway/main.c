@@ -286,12 +286,23 @@ static int create_pool(struct server *server, struct err *err)
 	return pool_create(&server->gw, &limits, &server->gw.pool, err);
 }
 
+static void read_step_cache(struct step_cache_setting *ret)
+{
+	char *text = settings_get("STEP_CACHE");
+	struct err err;
+
+	if (text && step_cache_parse(text, ret, &err) < 0)
+		log_warn("STEP_CACHE is not used: %s", err.text);
+	free(text);
+}
+
 static int create_all(struct server *server, struct err *err)
 {
 	struct gateway *gw = &server->gw;
 	int r;
 
 	gw->load_timeout_ns = settings_duration_ns("LOAD_TIMEOUT", DEFAULT_LOAD_TIMEOUT_NS);
+	read_step_cache(&gw->step_cache);
 	gw->uploads.max = LIMIT_UPLOADS_HELD;
 	gw->kept.max = LIMIT_KEPT_BYTES;
 	gw->started_ns = time_now_ns();

@@ -94,7 +94,7 @@ static void draw_next(struct loaded *l)
 	struct msg m = { .type = MSG_GENERATE };
 	uint64_t seed = job->seed;
 
-	job_resolve(job, &l->ready, &m.generate);
+	job_resolve(job, &l->ready, &l->pool->gw->step_cache, &m.generate);
 	if (job->n_made)
 		job->seed = seed;
 	job->id = ++l->pool->last_id;
@@ -177,6 +177,7 @@ static void on_announced(struct loaded *l, const struct msg_image *image)
 	job->height = image->height;
 	job->tokens = image->tokens;
 	loaded_time_phase(l, NULL);
+	job->steps_reused = image->steps_reused;
 	log_debug("%s: drew %ux%u in %u steps", l->model->name, job->width, job->height,
 		  job->steps);
 }

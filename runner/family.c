@@ -136,6 +136,8 @@ int family_create(const struct family_configs *c, struct family_parts *ret, stru
 	if (r == 0)
 		r = part_create(p.family->vae->create, c->vae, "vae/config.json", &p.vae, err);
 	if (r == 0)
+		r = step_cache_coefficients(c->step_cache, p.step_cache, err);
+	if (r == 0)
 		r = parts_agree(&p, err);
 	if (r < 0) {
 		family_free(&p);

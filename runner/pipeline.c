@@ -32,7 +32,7 @@ static uint64_t plan_default(struct pipeline *p)
 	struct err ignored;
 	uint32_t side;
 
-	if (denoise_plan(p, &c, LIMIT_PROMPT_TOKENS, &step, &ignored) < 0)
+	if (evaluate_plan(p, &c, LIMIT_PROMPT_TOKENS, &step, &ignored) < 0)
 		step = 0;
 	if (decode_plan(p, c.h, c.w, &side, &decode, &ignored) < 0)
 		decode = 0;
@@ -76,6 +76,7 @@ static void drop_stages(struct pipeline *p)
 	stage_set_drop(&p->text);
 	stage_set_drop(&p->cond);
 	stage_set_drop(&p->step);
+	stage_set_drop(&p->skim);
 	stage_set_drop(&p->decode);
 	stage_set_drop(&p->encode);
 }
@@ -110,6 +111,11 @@ uint64_t pipeline_weight_bytes(const struct pipeline *p)
 uint64_t pipeline_workspace_bytes(const struct pipeline *p)
 {
 	return p->shop.arena.size ? p->shop.arena.size : p->default_workspace;
+}
+
+uint32_t pipeline_steps_reused(const struct pipeline *p)
+{
+	return p->steps_reused;
 }
 
 /* ---- one picture ---- */
@@ -199,7 +205,7 @@ static int make_room(struct pipeline *p, const struct drawing *d, struct err *er
 
 	code = t->check_size(p->parts.transformer, &d->canvas, n_text, err);
 	if (code == 0)
-		code = denoise_plan(p, &d->canvas, n_text, &step, err);
+		code = evaluate_plan(p, &d->canvas, n_text, &step, err);
 	if (code == 0)
 		code = check_vae(p, d, &vae, err);
 	if (code < 0)
@@ -251,6 +257,7 @@ int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
 	if (taps)
 		drop_stages(p);
 	p->shop.hooks = hooks;
+	p->steps_reused = 0;
 	code = draw(p, r, png, err);
 	p->shop.hooks = NULL;
 	if (taps)

@@ -47,7 +47,7 @@ static int load_parts(struct pipeline *p, const struct store *s, const struct ma
 {
 	static const char *const names[] = {
 		"model_index.json", "transformer/config.json", "text_encoder/config.json",
-		"vae/config.json", "scheduler/scheduler_config.json",
+		"vae/config.json", "scheduler/scheduler_config.json", "transformer/step_cache.json",
 	};
 	enum { N = sizeof names / sizeof names[0] };
 	json_t *json[N] = { 0 };
@@ -58,7 +58,7 @@ static int load_parts(struct pipeline *p, const struct store *s, const struct ma
 	if (r == 0)
 		r = family_create(&(struct family_configs){
 			.model_index = json[0], .transformer = json[1], .text_encoder = json[2],
-			.vae = json[3], .scheduler = json[4],
+			.vae = json[3], .scheduler = json[4], .step_cache = json[5],
 		}, &p->parts, err);
 	for (i = 0; i < N; i++)
 		json_decref(json[i]);

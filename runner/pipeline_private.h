@@ -7,6 +7,7 @@
 #include "runner/pipeline.h"
 #include "runner/sampler/sampler.h"
 #include "runner/stage.h"
+#include "runner/step_cache.h"
 #include "runner/text_encoder/text_encoder.h"
 #include "runner/tokenizer/bpe.h"
 #include "runner/transformer/transformer.h"
@@ -26,9 +27,10 @@ struct pipeline {
 	struct bpe *tokenizer;
 	struct weights *weights;
 	struct pipeline_defaults defaults;
-	struct stage_set text, cond, step, decode, encode;
+	struct stage_set text, cond, step, skim, decode, encode;
 	struct captions captions;
 	uint64_t default_workspace;
+	uint32_t steps_reused;                  /* of the last picture */
 };
 
 /* A prompt as the transformer takes it. */
@@ -91,9 +93,39 @@ uint32_t drawing_first_step(const struct drawing *d);
 
 /* Noise, or the noised start, to d->latent. */
 int denoise(struct pipeline *p, struct drawing *d, struct err *err);
+
+/* The evaluations for one caption, step after step. */
+struct pass {
+	const struct caption *caption;
+	float *velocity;                        /* [channels, h, w], of the last step */
+	struct step_cache cache;
+	float *change;                          /* TeaCache: [n_hidden], of the last computed step */
+};
+/* Those of one picture. Lives as long as its drawing. */
+struct evaluator {
+	struct pipeline *p;
+	const struct drawing *d;
+	struct step_cache_rule rule;
+	uint32_t first;                         /* step */
+	struct pass pass[PASSES];
+	struct stage *skim;                     /* that ran last */
+	float *signal[2];                       /* TeaCache: [n_hidden], now and a step before */
+	size_t n_hidden;                        /* floats of the picture's hidden state */
+	uint32_t steps_reused;                  /* without any evaluation */
+};
+struct moment {
+	uint32_t step;
+	float sigma;
+	const float *latent;                    /* [channels, h, w] */
+};
+int evaluator_open(struct evaluator *e, struct pipeline *p, const struct drawing *d,
+		   struct err *err);
+void evaluator_finish(struct evaluator *e);
+/* Velocities of the prompt, and with 2 passes of the negative prompt, to pass[].velocity. */
+int evaluate(struct evaluator *e, unsigned n_passes, const struct moment *at, struct err *err);
 /* Arena bytes of one evaluation. */
-int denoise_plan(struct pipeline *p, const struct canvas *c, uint32_t n_text, uint64_t *ret,
-		 struct err *err);
+int evaluate_plan(struct pipeline *p, const struct canvas *c, uint32_t n_text, uint64_t *ret,
+		  struct err *err);
 
 /*
  * h and w count positions of the sampler's latent; scale is the VAE's. Both ways go in

@@ -9,13 +9,13 @@
 #include "runner/pipeline.h"
 
 /* What a graph is built for: sizes, then those of reference pictures. Unused ones are 0. */
-enum { STAGE_DIMS = 4 + 2 * LIMIT_INPUT_IMAGES };
+enum { STAGE_DIMS = 5 + 2 * LIMIT_INPUT_IMAGES };
 
 /* One graph of the pipeline, recorded for one shape. */
 struct stage {
 	struct graph *graph;
 	uint32_t shape[STAGE_DIMS];                     /* what it was built for */
-	T in[2], out;                           /* meaning is the builder's */
+	T in[2], out, aside[2];                 /* meaning is the builder's; out is made an output */
 	void *built;                            /* a model's own handle */
 	void (*free_built)(void *built);
 };

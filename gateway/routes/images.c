@@ -95,6 +95,8 @@ static void append_picture(struct order *o, const void *png, size_t len)
 	if (o->job.n_made)
 		evbuffer_add(o->data, ",", 1);
 	json_object_set_new(entry, "seed", json_integer((json_int_t)job_seed(&o->job)));
+	if (o->job.caches_steps)
+		json_object_set_new(entry, "steps_reused", json_integer(o->job.steps_reused));
 	if (o->wants_url)
 		add_url(entry, o, png, len);
 	reply_append_picture(o->data, entry, "b64_json", png, len);

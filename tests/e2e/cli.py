@@ -139,11 +139,11 @@ class Invocation(Cli):
             "List models\n\nUsage:\n  easel list [PREFIX] [flags]\n\nAliases:\n  list, ls\n\n"
             "Flags:\n  -h, --help    help for list\n      --json    "))
         self.assertIn("\nImage Generation Flags (experimental):\n"
-                      "      --width int      Image width\n"
-                      "      --height int     Image height\n"
-                      "      --steps int      Denoising steps\n"
-                      "      --seed int       Random seed\n"
-                      "      --negative str   Negative prompt\n", self.cli("run", "--help").stdout)
+                      "      --width int        Image width\n"
+                      "      --height int       Image height\n"
+                      "      --steps int        Denoising steps\n"
+                      "      --seed int         Random seed\n"
+                      "      --negative str     Negative prompt\n", self.cli("run", "--help").stdout)
         self.assertTrue(self.cli("run", "-h").stdout.endswith(
             "      EASEL_NOHISTORY               Do not preserve readline history\n"))
         self.assertNotIn("NOHISTORY", self.cli("serve", "-h").stdout + self.cli("ps", "-h").stdout)
@@ -471,6 +471,12 @@ class Run(Cli):
             self.assertEqual(body["prompt"], prompt)
         _, body = self.drawn(stdin=b"caf\xc3\xa9 \xff", text=False)
         self.assertEqual(body["prompt"], "café \ufffd")
+
+    def test_step_cache(self):
+        result, body = self.drawn("x", "--step-cache", "teacache:0.2", "--seed", "3", "--verbose",
+                                  lines=[{**DONE, "steps_reused": 4}])
+        self.assertEqual(body, {"model": "m", "prompt": "x", "options": {"seed": 3, "step_cache": "teacache:0.2"}})
+        self.assertIn("steps reused:         4\n", result.stderr)
 
     def picture(self, name, data=PNG):
         with open(os.path.join(self.folder, name), "wb") as file:

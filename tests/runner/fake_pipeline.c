@@ -100,6 +100,12 @@ uint64_t pipeline_workspace_bytes(const struct pipeline *p)
 	return 200;
 }
 
+uint32_t pipeline_steps_reused(const struct pipeline *p)
+{
+	(void)p;
+	return 5;
+}
+
 static void tell(const struct pipeline_request *r, struct buf *out)
 {
 	size_t marked = 0;
