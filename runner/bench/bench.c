@@ -176,10 +176,16 @@ static void common_product(const struct bench *b, int mnk[OP_DIMS])
 	mnk[OP_N] = mnk[OP_K] = b->o.tiny ? 64 : 3840;
 }
 
+static size_t read_bytes(const struct bench *b)
+{
+	return b->o.tiny ? READ_BYTES_TINY : READ_BYTES;
+}
+
 static int make_pool(struct bench *b, struct err *err)
 {
 	int mnk[OP_DIMS];
 
+	b->pool.elements = read_bytes(b) / sizeof(float);
 	common_product(b, mnk);
 	need_product(b, mnk);
 	for (size_t i = 0; i < b->n_cases; i++) {
@@ -283,21 +289,19 @@ static struct row *need_row(struct bench *b, const char *group, const char *name
 
 static int run_limits(struct bench *b, struct err *err)
 {
-	const size_t bytes = b->o.tiny ? READ_BYTES_TINY : READ_BYTES;
-	const size_t have = pool_bytes(&b->pool, 0);
 	struct row *fma = need_row(b, "limit", "multiply-add", "", err);
 	struct row *read = need_row(b, "limit", "memory read", "", err);
 	struct moment start;
 
 	if (!fma || !read)
 		return err->code;
-	read->bytes = (double)((bytes < have ? bytes : have) & ~(size_t)255);
+	read->bytes = (double)read_bytes(b);
 	start = moment_now();
 	if (!limit_fma(b->o.tiny, &fma->flops))
 		return err_set(err, -EAGAIN, "cannot start threads");
 	row_add(fma, moment_minus(moment_now(), start));
 	start = moment_now();
-	if (!limit_read(b->pool.f32, (size_t)read->bytes))
+	if (!limit_read(b->pool.f32, read_bytes(b)))
 		return err_set(err, -EAGAIN, "cannot start threads");
 	row_add(read, moment_minus(moment_now(), start));
 	return 0;
