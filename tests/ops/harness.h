@@ -29,6 +29,13 @@ struct operand bench_tensor(struct bench *b, uint32_t rows, uint32_t cols, float
 /* Random numbers rounded to dtype, data at offset bytes inside its buffer. */
 struct operand bench_weight(struct bench *b, enum dtype dtype, uint64_t offset, unsigned rank, const uint32_t *dim);
 
+/*
+ * A matrix of random codes in a quantised form, every array at offset bytes inside a buffer of
+ * its own; v is what quant_decode() makes of it.
+ */
+struct operand bench_quantised(struct bench *b, const struct quant *form, uint64_t offset, uint32_t rows,
+			       uint32_t cols);
+
 /* Builds, runs, compares: root mean square of the difference <= bound times that of ref. Frees all. */
 void bench_end(struct bench *b, T y, const double *ref, double bound);
 

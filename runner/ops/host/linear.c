@@ -37,6 +37,16 @@ static uint32_t panel_rows(const struct host_call *c)
 	return rows ? rows : ROW_STEP;
 }
 
+static const float *decoded_rows(const struct linear_job *j, struct host_worker *w, uint32_t row0, uint32_t rows)
+{
+	const struct quant_rows *q = &j->call->quantised;
+	float *panel = host_scratch(w, 0, rows * (size_t)q->cols * sizeof *panel);
+
+	for (uint32_t i = 0; panel && i < rows; i++)
+		quant_decode(q, row0 + i, 0, q->cols, panel + (size_t)i * q->cols);
+	return panel;
+}
+
 /* The rows of a weight as float32: where they lie, or widened. */
 static const float *weight_rows(const struct linear_job *j, struct host_worker *w, uint32_t row0, uint32_t rows)
 {
@@ -45,6 +55,8 @@ static const float *weight_rows(const struct linear_job *j, struct host_worker *
 	const unsigned char *stored = j->call->weights[0];
 	float *panel;
 
+	if (weight_quantised(weight))
+		return decoded_rows(j, w, row0, rows);
 	stored += row0 * k * dtype_size(weight->dtype);
 	if (weight->dtype == DTYPE_F32 && (uintptr_t)stored % sizeof(float) == 0)
 		return (const float *)(const void *)stored;
