@@ -90,16 +90,17 @@ VECTOR static void block_q6_k(const unsigned char *restrict b, float *restrict d
 {
 	const float d = half_at(b + 208);
 
-	for (int run = 0; run < 8; run++, dst += 32) {
-		const int half = run / 4, part = run % 4;
-		const unsigned char *low = b + 64 * half + 32 * (part % 2), *high = b + 128 + 32 * half;
-		const unsigned char *scales = b + 192 + 2 * run;
+	for (int run = 0; run < 16; run++, dst += 16) {
+		const int half = run / 8, part = run / 2 % 4;
+		const unsigned char *low = b + 64 * half + 32 * (part % 2) + 16 * (run % 2);
+		const unsigned char *high = b + 128 + 32 * half + 16 * (run % 2);
+		const float scale = d * (float)(signed char)b[192 + run];
 		const int shift = part < 2 ? 0 : 4;
 
-		for (int i = 0; i < 32; i++) {
+		for (int i = 0; i < 16; i++) {
 			const int q = (low[i] >> shift & 15) | (high[i] >> 2 * part & 3) << 4;
 
-			dst[i] = d * (float)(signed char)scales[i / 16] * (float)(q - 32);
+			dst[i] = scale * (float)(q - 32);
 		}
 	}
 }
