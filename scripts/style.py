@@ -21,7 +21,7 @@ LAYERS = [
     ("runner/vk/", ("common/", "runner/vk/", "shaders/"), ("vulkan/",)),
     ("runner/host/", ("common/", "runner/host/"), ("dnnl.h", "omp.h")),
     ("runner/quant/", ("common/", "runner/host/vector.h", "runner/host/widen.h", "runner/quant/"), ()),
-    ("runner/graph/", ("common/", "runner/vk/vk.h", "runner/host/pool.h", "runner/host/cores.h", "runner/graph/",
+    ("runner/graph/", ("common/", "runner/vk/vk.h", "runner/host/pool.h", "runner/host/cores.h", "runner/host/int8.h", "runner/graph/",
                       "runner/quant/quant.h", "shaders/"), ()),
     ("runner/ops/", ("common/", "runner/graph/", "runner/vk/vk.h", "runner/host/", "runner/ops/",
                     "runner/quant/quant.h", "shaders/"), ()),

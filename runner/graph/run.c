@@ -103,10 +103,10 @@ static const unsigned char *array_bytes(struct vk_buffer *buffer, uint64_t offse
 	return (const unsigned char *)vk_buffer_read(buffer) + offset;
 }
 
-static struct quant_rows quant_rows_of(const struct weight *w)
+static struct quant_rows rows_of(const struct weight *w)
 {
 	return (struct quant_rows){
-		.quant = w->quant, .cols = w->dim[1],
+		.quant = w->quant, .dtype = w->dtype, .cols = w->dim[1],
 		.data = array_bytes(w->buffer, w->offset),
 		.scale = w->scale.bytes ? array_bytes(w->scale.buffer, w->scale.offset) : NULL,
 		.bias = w->bias.bytes ? array_bytes(w->bias.buffer, w->bias.offset) : NULL,
@@ -123,8 +123,8 @@ static void run_on_host(struct graph *g, const struct node *n)
 	for (unsigned i = 0; i < NODE_MAX_WEIGHTS; i++)
 		if (n->weights[i] && n->weights[i]->rank)
 			c.weights[i] = array_bytes(n->weights[i]->buffer, n->weights[i]->offset);
-	if (weight_quantised(n->weights[0]))
-		c.quantised = quant_rows_of(n->weights[0]);
+	if (n->weights[0] && n->weights[0]->rank == 2)
+		c.rows = rows_of(n->weights[0]);
 	c.out = (float *)bytes_of(g, n->out);
 	graph_kernel(g, n)->run(&c);
 }

@@ -35,6 +35,7 @@ static const struct op_class linear = {
 	.name = "linear", .row_multiple = GEMM_ROWS_MAX, .row_flops = row_flops, .quantised = true, .kernels = {
 		[KERNELS_SHUFFLE] = { .dispatch = dispatch },
 		[KERNELS_HOST] = { .run = host_linear },
+		[KERNELS_HOST_INT8] = { .run = host_linear_int8 },
 	},
 };
 

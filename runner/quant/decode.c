@@ -195,7 +195,11 @@ static void decode_blocks(const struct quant_rows *r, uint32_t row, uint32_t k0,
 
 void quant_decode(const struct quant_rows *r, uint32_t row, uint32_t k0, uint32_t n, float *dst)
 {
-	if (quant_forms[r->quant.format].scales == QUANT_SCALES_INSIDE)
+	const size_t size = dtype_size(r->dtype);
+
+	if (r->quant.format == QUANT_NONE)
+		host_widen(r->dtype, (const unsigned char *)r->data + ((size_t)row * r->cols + k0) * size, dst, n);
+	else if (quant_forms[r->quant.format].scales == QUANT_SCALES_INSIDE)
 		decode_blocks(r, row, k0, n, dst);
 	else
 		decode_grouped(r, row, k0, n, dst);

@@ -68,11 +68,12 @@ int quant_check(const struct quant *q, uint32_t rows, uint32_t cols, const struc
 /* The arrays of a matrix, at any addresses. */
 struct quant_rows {
 	struct quant quant;
+	enum dtype dtype;                       /* of a plain one */
 	uint32_t cols;
 	const void *data, *scale, *bias;
 };
 /*
- * Elements [k0, k0 + n) of a row as float32. The codes of grouped forms and of blocks are
+ * Elements [k0, k0 + n) of a row as float32, of a plain matrix too. The codes of grouped forms and of blocks are
  * exact, so is their product with a scale of 16 bits or less; one rounding is left.
  */
 void quant_decode(const struct quant_rows *r, uint32_t row, uint32_t k0, uint32_t n, float *dst);

@@ -83,6 +83,11 @@ struct bench *bench_open(void)
 	return b;
 }
 
+const struct kernel_set_row *bench_kernels(const struct bench *b)
+{
+	return &kernel_sets[b->kernels.set];
+}
+
 int bench_close(struct bench *b)
 {
 	int result = b->failures != 0;

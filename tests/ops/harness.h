@@ -15,6 +15,7 @@
 struct bench;
 
 struct bench *bench_open(void);                 /* ends with 77 and a reason without a device */
+const struct kernel_set_row *bench_kernels(const struct bench *b);
 int bench_close(struct bench *b);               /* exit status: 1 if anything differed or the layer spoke */
 struct graph *bench_begin(struct bench *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -55,7 +55,8 @@ static void run_case(struct bench *b, const struct quant_case *c, const struct q
 				sum += (double)x.v[i * c->k + k] * o.v[(size_t)(c->row0 + j) * c->k + k];
 			y[i * c->n + j] = sum;
 		}
-	bench_end(b, op_linear(g, x.tensor, &w, bias ? &v.weight : NULL), y, BOUND_F32);
+	bench_end(b, op_linear(g, x.tensor, &w, bias ? &v.weight : NULL), y,
+		  form->format == QUANT_INT8_ROWS && bench_kernels(b)->int8_rows ? bench_kernels(b)->error : BOUND_F32);
 }
 
 int main(void)
