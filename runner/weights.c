@@ -294,7 +294,7 @@ static struct weights_source *bind(struct weights *w, struct weight *ret, enum l
 		w->no_memory = true;
 		return NULL;
 	}
-	w->claims[w->n_claims++] = (struct claim){ ret, (size_t)(s - w->sources), layout };
+	w->claims[w->n_claims++] = (struct claim){ ret, (size_t)(s - w->sources), layout, false };
 	ret->dtype = s->dtype;
 	ret->bytes = s->bytes;
 	ret->rank = rank;
