@@ -9,6 +9,7 @@
 
 struct push_linear {
 	uint32_t m, n, k, x_stride, w_stride, y_stride;
+	struct push_quant quant;                /* in the variant for it */
 };
 
 static double row_flops(const struct node *n)
@@ -19,10 +20,13 @@ static double row_flops(const struct node *n)
 static void dispatch(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
 		     struct vk_dispatch *d)
 {
-	struct push_linear *p = dispatch_params(d, sizeof *p);
+	const bool quantised = weight_quantised(n->weights[0]);
+	struct push_linear *p = dispatch_params(d, quantised ? sizeof *p : offsetof(struct push_linear, quant));
 
 	(void)row0;
-	d->shader = SHADER_linear;
+	d->shader = quantised ? SHADER_linear_quant : SHADER_linear;
+	if (quantised)
+		p->quant = weight_access_quant(n->weights[0]);
 	p->m = n->in[0].rows;
 	p->n = n->out.cols;
 	p->k = n->in[0].cols;

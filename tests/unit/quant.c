@@ -143,6 +143,30 @@ static void test_groups(void **unused)
 	expect_bits("row 4", got, (const float[]){ 200, 300 }, 2);
 }
 
+/* Longer than what is decoded at once, in groups that do not divide that. */
+static void test_long_rows(void **unused)
+{
+	enum { LONG = 9000, GROUP = 77, SCALES = (LONG + GROUP - 1) / GROUP };
+	static unsigned char codes[LONG];
+	static float scale[SCALES], bias[SCALES], got[LONG];
+	const struct quant_rows r = {
+		.quant = { QUANT_INT8, GROUP, 1, DTYPE_F32, 1 }, .cols = LONG, .data = codes, .scale = scale,
+		.bias = bias,
+	};
+
+	(void)unused;
+	for (int i = 0; i < LONG; i++)
+		codes[i] = (unsigned char)(i * 7);
+	for (int i = 0; i < SCALES; i++) {
+		scale[i] = (float)(i + 1);
+		bias[i] = (float)(i % 3);
+	}
+	quant_decode(&r, 0, 5, LONG - 5, got);
+	for (int k = 5; k < LONG; k++)
+		if (got[k - 5] != scale[k / GROUP] * codes[k] + bias[k / GROUP])
+			fail_msg("element %d is %g", k, got[k - 5]);
+}
+
 static void test_global(void **unused)
 {
 	const unsigned char codes[8] = { 0x92, 0xff }, scale[1] = { 0x40 };
@@ -208,6 +232,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_recorded), cmocka_unit_test(test_groups), cmocka_unit_test(test_global),
+		cmocka_unit_test(test_long_rows),
 		cmocka_unit_test(test_sizes), cmocka_unit_test(test_names),
 	};
 
