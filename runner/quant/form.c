@@ -45,21 +45,7 @@ static uint64_t scale_bytes(const struct quant *q)
 	return quant_forms[q->format].scales == QUANT_SCALES_FLOAT ? dtype_size(q->scale_dtype) : 1;
 }
 
-struct quant_sizes quant_sizes(const struct quant *q, uint32_t rows, uint32_t cols)
-{
-	const struct quant_form *f = &quant_forms[q->format];
-	struct quant_sizes s = { .row_bytes = ceil_div64(cols, f->block) * f->block_bytes };
-
-	s.row_bytes = ceil_div64(s.row_bytes, f->row_align) * f->row_align;
-	s.data = s.row_bytes * rows;
-	if (f->scales == QUANT_SCALES_INSIDE)
-		return s;
-	s.row_scales = ceil_div64(cols, q->group);
-	s.scale = s.row_scales * ceil_div64(rows, q->group_rows) * scale_bytes(q);
-	s.bias = f->bias ? s.scale : 0;
-	return s;
-}
-
+/* Whether the form has such groups: nothing is divided by them before. */
 static bool grouped_well(const struct quant *q, const struct quant_form *f)
 {
 	if (f->scales == QUANT_SCALES_INSIDE)
@@ -68,6 +54,23 @@ static bool grouped_well(const struct quant *q, const struct quant_form *f)
 	    (q->group_rows > 1 && !f->rows) || !isfinite(q->global))
 		return false;
 	return f->scales != QUANT_SCALES_FLOAT || dtype_is_float(q->scale_dtype);
+}
+
+struct quant_sizes quant_sizes(const struct quant *q, uint32_t rows, uint32_t cols)
+{
+	const struct quant_form *f = &quant_forms[q->format];
+	struct quant_sizes s = { .row_bytes = ceil_div64(cols, f->block) * f->block_bytes };
+
+	if (!grouped_well(q, f))
+		return (struct quant_sizes){ 0 };
+	s.row_bytes = ceil_div64(s.row_bytes, f->row_align) * f->row_align;
+	s.data = s.row_bytes * rows;
+	if (f->scales == QUANT_SCALES_INSIDE)
+		return s;
+	s.row_scales = ceil_div64(cols, q->group);
+	s.scale = s.row_scales * ceil_div64(rows, q->group_rows) * scale_bytes(q);
+	s.bias = f->bias ? s.scale : 0;
+	return s;
 }
 
 int quant_check(const struct quant *q, uint32_t rows, uint32_t cols, const struct quant_sizes *have,

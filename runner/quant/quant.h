@@ -55,7 +55,7 @@ struct quant {
 };
 
 enum quant_format quant_parse(const char *name);        /* "int8", "q4_k", ...; QUANT_NONE when unknown */
-/* Bytes that each array of a [rows, cols] matrix takes; 0: it has none. Nothing overflows. */
+/* Bytes that each array of a [rows, cols] matrix takes; 0: it has none. All 0 for groups that its form has not. */
 struct quant_sizes {
 	uint64_t row_bytes, row_scales;         /* of one row: bytes of codes, number of scales */
 	uint64_t data, scale, bias;

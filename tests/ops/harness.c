@@ -400,3 +400,14 @@ void bench_end_nan(struct bench *b, T y)
 	free(result);
 	clear(b);
 }
+
+void bench_end_error(struct bench *b, const char *text)
+{
+	struct err err = { 0 };
+	const int r = graph_build(b->g, &b->arena, &err);
+
+	if (r != -EINVAL || !strstr(err.text, text))
+		fail(b, "'%s' (%d) does not say '%s'", err.text, r, text);
+	b->cases++;
+	clear(b);
+}

@@ -44,6 +44,9 @@ void bench_end(struct bench *b, T y, const double *ref, double bound);
 void bench_poison(struct bench *b, const struct operand *o, size_t i);
 void bench_end_nan(struct bench *b, T y);
 
+/* The graph must not build, for a reason that says text. */
+void bench_end_error(struct bench *b, const char *text);
+
 double *bench_doubles(struct bench *b, size_t n);       /* zeroed, freed by bench_end() */
 
 /* All three dtypes, at addresses that bring every form of access. */

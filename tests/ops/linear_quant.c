@@ -59,9 +59,48 @@ static void run_case(struct bench *b, const struct quant_case *c, const struct q
 		  form->format == QUANT_INT8_ROWS && bench_kernels(b)->int8_rows ? bench_kernels(b)->error : BOUND_F32);
 }
 
+/* A NaN of x is one in every element of its row, whatever x was made in between. */
+static void check_nan(struct bench *b, const struct quant *form)
+{
+	struct graph *g = bench_begin(b, "linear of a NaN, %s", quant_forms[form->format].name);
+	struct operand x = bench_tensor(b, 1, 70, 1);
+	struct operand w = bench_quantised(b, form, 0, 9, 70);
+
+	bench_poison(b, &x, 69);
+	bench_end_nan(b, op_linear(g, x.tensor, &w.weight, NULL));
+}
+
+static void check_refused(struct bench *b)
+{
+	const struct quant int8 = { QUANT_INT8, 64, 1, DTYPE_BF16, 1 };
+	const struct weight short_scales = {
+		.rank = 2, .dim = { 2, 64 }, .bytes = 128, .quant = int8, .scale.bytes = 2, .bias.bytes = 4,
+	};
+	const struct weight no_groups = {
+		.rank = 2, .dim = { 2, 64 }, .bytes = 128, .quant.format = QUANT_INT8,
+	};
+	const struct weight row = {
+		.rank = 2, .dim = { 1, 64 }, .bytes = 64, .quant = int8, .scale.bytes = 2, .bias.bytes = 2,
+	};
+	struct graph *g = bench_begin(b, "scales too short");
+
+	op_linear(g, graph_input(g, 1, 64), &short_scales, NULL);
+	bench_end_error(b, "int8 weight of 2 x 64 have other sizes");
+	g = bench_begin(b, "no groups");
+	op_linear(g, graph_input(g, 1, 64), &no_groups, NULL);
+	bench_end_error(b, "int8 weight of 2 x 64 have other sizes");
+	g = bench_begin(b, "another op");
+	op_pad_rows(g, graph_input(g, 1, 64), &row, 2);
+	bench_end_error(b, "no quantised weight");
+}
+
 int main(void)
 {
 	struct bench *b = bench_open();
+
+	check_refused(b);
+	for (size_t f = 0; f < N_FORMS; f++)
+		check_nan(b, &forms[f]);
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
 		for (size_t f = 0; f < N_FORMS; f++)

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "runner/host/int8.h"
 #include "runner/quant/quant.h"
 #include "tests/golden.h"
 
@@ -167,6 +168,33 @@ static void test_long_rows(void **unused)
 			fail_msg("element %d is %g", k, got[k - 5]);
 }
 
+/* A row as bytes: nearest codes, the greatest is 127, and what is not finite is not lost. */
+static void test_int8_row(void **unused)
+{
+	enum { N = 67 };
+	float x[N];
+	int8_t codes[N];
+	float scale;
+
+	(void)unused;
+	for (int i = 0; i < N; i++)
+		x[i] = 3.7f * sinf((float)i);
+	x[5] = -4;
+	scale = host_int8_row(x, codes, N);
+	assert_true(scale == 4 / 127.0f && codes[5] == -127);
+	for (int i = 0; i < N; i++)
+		if (!(fabsf(x[i] - scale * codes[i]) <= 0.5001f * scale))
+			fail_msg("element %d, %g, became %d", i, x[i], codes[i]);
+	x[66] = INFINITY;
+	assert_true(isnan(host_int8_row(x, codes, N)));
+	x[66] = -NAN;
+	assert_true(isnan(host_int8_row(x, codes, N)));
+	assert_true(isfinite(host_int8_row(x, codes, N - 1)));
+	for (int i = 0; i < N; i++)
+		x[i] = i % 2 ? 0x1p-140f : -0.0f;
+	assert_true(host_int8_row(x, codes, N) == 0 && codes[1] == 0);
+}
+
 static void test_global(void **unused)
 {
 	const unsigned char codes[8] = { 0x92, 0xff }, scale[1] = { 0x40 };
@@ -232,6 +260,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_recorded), cmocka_unit_test(test_groups), cmocka_unit_test(test_global),
+		cmocka_unit_test(test_int8_row),
 		cmocka_unit_test(test_long_rows),
 		cmocka_unit_test(test_sizes), cmocka_unit_test(test_names),
 	};
