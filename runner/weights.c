@@ -300,7 +300,7 @@ static struct weights_source *bind(struct weights *w, struct weight *ret, enum l
 		return NULL;
 	}
 	w->claims[w->n_claims++] = (struct claim){
-		ret, (size_t)(s - w->sources), layout, w->part,
+		ret, (size_t)(s - w->sources), layout, w->part, false,
 	};
 	ret->dtype = s->dtype;
 	ret->bytes = s->bytes;

@@ -86,6 +86,11 @@ void weights_ignore(struct weights *w, const char *prefix);
 
 /* After all binds: 0 or -EINVAL with everything that is wrong. */
 int weights_check(const struct weights *w, struct err *err);
+/*
+ * Between weights_check() and weights_load(): the large matrices of text encoder and
+ * transformer are to become bytes with a scale a row (QUANT_INT8_ROWS) on the device.
+ */
+void weights_use_int8_rows(struct weights *w);
 typedef void (*weights_progress)(void *context, uint64_t completed, uint64_t total);
 /*
  * Puts every claimed tensor of a part on the device: imported in place where possible,

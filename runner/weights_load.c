@@ -48,7 +48,7 @@ static bool may_stay(const struct loading *l, const struct claim *c)
 {
 	const struct weights_source *s = &l->w->sources[c->source];
 
-	return vk_limits(l->vk)->shares_memory && c->layout == LAYOUT_STORED && s->map &&
+	return vk_limits(l->vk)->shares_memory && c->layout == LAYOUT_STORED && !c->int8 && s->map &&
 		s->bytes >= IN_PLACE_MIN && (uintptr_t)s->data % IN_PLACE_ALIGN == 0;
 }
 
@@ -125,12 +125,14 @@ static int upload(struct loading *l, const struct claim *c)
 	const struct weights_source *s = &l->w->sources[c->source];
 	int r;
 
-	if (c->layout == LAYOUT_TAPS_FIRST)
+	if (c->int8)
+		r = weights_int8_upload(l->vk, s, c->ret, l->err);
+	else if (c->layout == LAYOUT_TAPS_FIRST)
 		r = upload_taps_first(l, c);
 	else
 		r = vk_upload(l->vk, c->ret->buffer, c->ret->offset, s->data, s->bytes, l->err);
 	if (r == 0)
-		advance(l, s->bytes);
+		advance(l, claim_bytes(l->w, c));
 	return r;
 }
 
@@ -209,9 +211,15 @@ static void place_views(const struct weights *w)
 
 	for (i = 0; i < w->n_views; i++) {
 		const struct view *v = &w->views[i];
+		const struct weight *m = v->matrix;
+		const uint64_t row_bytes = m->bytes / m->dim[0];
+		const uint32_t rows = v->ret->dim[0];
 
-		v->ret->buffer = v->matrix->buffer;
-		v->ret->offset = v->matrix->offset + v->matrix->bytes / v->matrix->dim[0] * v->row0;
+		*v->ret = *m;
+		v->ret->dim[0] = rows;
+		v->ret->bytes = row_bytes * rows;
+		v->ret->offset += row_bytes * v->row0;
+		v->ret->quant.row0 = v->row0;
 	}
 }
 

@@ -17,6 +17,7 @@ struct claim {
 	size_t source;                          /* index */
 	enum layout layout;
 	enum weights_part part;
+	bool int8;                              /* made QUANT_INT8_ROWS while loading */
 };
 
 /* Rows of a claimed matrix, placed when that is. */
@@ -50,9 +51,16 @@ struct weights {
 	bool no_memory;
 };
 
+uint64_t weights_int8_bytes(const struct weights_source *s);     /* codes and scales */
+
 static inline uint64_t claim_bytes(const struct weights *w, const struct claim *c)
 {
-	return w->sources[c->source].bytes;
+	const struct weights_source *s = &w->sources[c->source];
+
+	return c->int8 ? weights_int8_bytes(s) : s->bytes;
 }
+
+/* Makes the rows of ret, whose place is known, out of a source that then stays unread. */
+int weights_int8_upload(struct vk *vk, const struct weights_source *s, struct weight *ret, struct err *err);
 
 #endif

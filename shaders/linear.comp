@@ -1,6 +1,6 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#include "gemm.glsl"
+#include "push.glsl"
 
 /* y [m, n] = x [m, k] * w [n, k]^T + b [n] */
 layout(push_constant) uniform Push {
@@ -9,7 +9,12 @@ layout(push_constant) uniform Push {
 	uint x_stride;          /* texels a row of x */
 	uint w_stride;          /* texels a row of w */
 	uint y_stride;          /* floats a row of y */
+#ifdef QUANT
+	PUSH_QUANT
+#endif
 };
+
+#include "gemm.glsl"
 
 void main()
 {
@@ -25,5 +30,5 @@ void main()
 		w_row[j] = int(in_base[1] + min(col + j * S + lane(), n - 1) * w_stride);
 	gemm_clear();
 	gemm_accumulate(x_row, x_keep, w_row, k);
-	gemm_store(row, col, rows, n, y_stride, out_base, in_base[2]);
+	gemm_store(row, col, rows, n, y_stride, out_base, in_base[BIAS_INPUT]);
 }

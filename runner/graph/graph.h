@@ -9,6 +9,7 @@
 #include "common/dtype.h"
 #include "common/err.h"
 #include "runner/graph/kernels.h"
+#include "runner/quant/quant.h"
 #include "runner/vk/vk.h"
 
 /*
@@ -30,14 +31,29 @@ typedef struct {
 	uint32_t rows, cols;
 } T;
 
-/* A parameter on the device in its stored dtype (F32, F16, BF16), row-major. */
+struct weight_array {
+	struct vk_buffer *buffer;
+	uint64_t offset, bytes;
+};
+
+/*
+ * A parameter on the device as it is stored, row-major: plain (F32, F16, BF16), or a
+ * matrix in a quantised form that quant_check() has passed.
+ */
 struct weight {
 	struct vk_buffer *buffer;
 	uint64_t offset, bytes;                 /* of the data inside the buffer */
-	enum dtype dtype;
+	enum dtype dtype;                       /* of a plain one */
 	unsigned rank;                          /* 0: absent */
 	uint32_t dim[4];
+	struct quant quant;
+	struct weight_array scale, bias;        /* of a grouped form; bytes 0: none */
 };
+
+static inline bool weight_quantised(const struct weight *w)
+{
+	return w && w->rank && w->quant.format != QUANT_NONE;
+}
 
 /* Space for the tensors of graphs that run one after another; grows, never shrinks. */
 struct arena {
@@ -71,6 +87,7 @@ struct op_class {
 	 * which is read before any of it is written: out may take in[0]'s place.
 	 */
 	bool in_place;
+	bool quantised;                         /* its first weight may be */
 	/* Floating-point operations for one output row, for slicing. */
 	double (*row_flops)(const struct node *n);
 	/*
@@ -85,7 +102,11 @@ struct op_class {
 
 enum { NODE_MAX_IN = 4, NODE_MAX_WEIGHTS = 4, NODE_PARAMS = 64 };
 
-/* Inputs are bound in the order in[0..], weights[0..] to bindings 1, 2, ...; absent ones (id 0, rank 0) take no binding. */
+/*
+ * Inputs are bound in the order in[0..], weights[0..] to bindings 1, 2, ...; absent ones (id
+ * 0, rank 0) take no binding. A quantised weight takes three: data, scales, biases, all as
+ * VK_R32_UINT from the word below their first byte; for arrays it is without the data again.
+ */
 struct node {
 	const struct op_class *op;
 	T in[NODE_MAX_IN];

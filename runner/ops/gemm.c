@@ -27,16 +27,18 @@ uint32_t gemm_dispatch(const struct node *n, const struct vk_limits *limits, uin
 	const struct tile tile = tile_for(limits->subgroup_size);
 	const struct weight_access w = weight_access_rows(n->weights[0]);
 	const struct weight_access b = weight_access_single(n->weights[1]);
+	const bool quantised = weight_quantised(n->weights[0]);
 
 	d->spec[1] = tile.row_groups;
 	d->spec[2] = tile.col_groups;
 	d->spec[3] = w.dtype;
 	d->spec[4] = w.mode;
 	d->spec[5] = b.dtype;
-	d->n_spec = 6;
+	d->spec[6] = quantised ? weight_access_scale(n->weights[0]) : 0;
+	d->n_spec = quantised ? 7 : 6;
 	d->inputs[1].format = w.format;
 	if (b.dtype)
-		d->inputs[2].format = b.format;
+		d->inputs[quantised ? 4 : 2].format = b.format;         /* behind three arrays, or one */
 	row_groups(d->groups, ceil_div(rows, tile.row_groups * limits->subgroup_size),
 		   ceil_div(columns, tile.col_groups * limits->subgroup_size));
 	return w.stride;

@@ -93,7 +93,7 @@ static bool absorb_apply(const struct node *self, const struct node *consumer, u
 	const struct group_norm_params *p = node_params(self);
 	const struct conv3x3_params *conv = node_params(consumer);
 
-	if (set != KERNELS_HOST || consumer->op != &conv3x3_op || which != 0 || conv->prologue)
+	if (!kernel_sets[set].host || consumer->op != &conv3x3_op || which != 0 || conv->prologue)
 		return false;
 	*ret = *consumer;
 	ret->in[0] = self->in[0];
