@@ -144,7 +144,7 @@ def main():
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--side", type=int, default=128)
     parser.add_argument("--guidance", type=float, nargs="+", default=[0.0])
-    parser.add_argument("--reuse", type=float, default=0.48)
+    parser.add_argument("--reuse", type=float, default=0.38)
     args = parser.parse_args()
     if args.prompts:
         with open(args.prompts, encoding="utf-8") as file:
