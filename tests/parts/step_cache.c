@@ -196,6 +196,86 @@ static void test_extremes(void **unused)
 	}
 }
 
+static bool countdown(void *context)
+{
+	int *left = context;
+
+	return (*left)-- <= 0;
+}
+
+/* Cancelled with something cached; under a sanitizer nothing of it is left either. */
+static void test_cancel(void **unused)
+{
+	struct pipeline_request r = request_of(0, 1.5);
+	struct picture plain, again;
+
+	(void)unused;
+	r.steps = FEW_STEPS;
+	draw(&r, NULL, &plain);
+	for (int asked = 8; asked < 20; asked += 5) {
+		int left = asked;
+		const struct pipeline_hooks hooks = { .context = &left, .cancelled = countdown };
+		struct buf png = BUF_INIT(LIMIT_IMAGE);
+		struct err err;
+
+		r.step_cache = (struct step_cache_setting){ STEP_CACHE_TEACACHE, STEP_CACHE_THRESHOLD };
+		assert_int_equal(pipeline_generate(fixture.pipeline, &r, &hooks, &png, &err), -ECANCELED);
+		buf_finish(&png);
+	}
+	r.step_cache = (struct step_cache_setting){ 0 };
+	draw(&r, NULL, &again);
+	assert_true(same(&again, &plain));
+	image_finish(&plain.pixels);
+	image_finish(&again.pixels);
+}
+
+static void fifth(void *context, uint32_t step, bool *reused)
+{
+	(void)context;
+	*reused = step == 4;
+}
+
+static void draw_at(struct pipeline *p, const struct pipeline_request *r, const struct pipeline_hooks *hooks,
+		    struct image *ret)
+{
+	struct buf png = BUF_INIT(LIMIT_IMAGE);
+	struct err err = { 0 };
+
+	if (pipeline_generate(p, r, hooks, &png, &err) < 0 ||
+	    image_read(png.data, png.len, LIMIT_INPUT_PIXELS, NULL, ret, &err) < 0)
+		fail_msg("%s", err.text);
+	buf_finish(&png);
+}
+
+/* FLUX.2 with a reference and guidance: one step of eight reused is hardly seen. */
+static void test_flux2(void **unused)
+{
+	const struct pipeline_hooks hooks = { .reuses = fifth };
+	const struct image reference = { SIDE, SIDE, 3, calloc(SIDE * SIDE, 3) };
+	struct pipeline_request r = {
+		.prompt = "a word", .width = SIDE, .height = SIDE, .steps = FEW_STEPS, .seed = 1, .guidance = 3,
+		.cfg_truncation = 1, .strength = -1, .images = &reference, .n_images = 1,
+	};
+	struct picture plain = { 0 }, cached = { 0 };
+	struct fixture f;
+
+	(void)unused;
+	fixture_open(&f, vk, golden_path("models/klein-a"));
+	draw_at(f.pipeline, &r, NULL, &plain.pixels);
+	r.step_cache = (struct step_cache_setting){ STEP_CACHE_TEACACHE, 0 };
+	draw_at(f.pipeline, &r, NULL, &cached.pixels);
+	assert_true(same(&plain, &cached));
+	image_finish(&cached.pixels);
+	draw_at(f.pipeline, &r, &hooks, &cached.pixels);
+	assert_int_equal(pipeline_steps_reused(f.pipeline), 1);
+	printf("# FLUX.2, one step reused: %.1f dB\n", psnr(&plain, &cached));
+	assert_true(!same(&plain, &cached) && psnr(&plain, &cached) >= 30);
+	image_finish(&plain.pixels);
+	image_finish(&cached.pixels);
+	free(reference.pixels);
+	fixture_close(&f);
+}
+
 /* The model's own coefficients and the default threshold. */
 static void test_default(void **unused)
 {
@@ -216,6 +296,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_extremes), cmocka_unit_test(test_default),
+		cmocka_unit_test(test_cancel), cmocka_unit_test(test_flux2),
 	};
 	int r = 0;
 
