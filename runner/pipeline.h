@@ -45,6 +45,8 @@ struct pipeline_hooks {
 	void (*inputs_done)(void *context);
 	/* Tests only, may be NULL: every named intermediate as dense floats. */
 	void (*tap)(void *context, const char *name, const float *data, size_t n);
+	/* Tests only, may be NULL: the step cache's decision for one evaluation of a step. */
+	void (*reuses)(void *context, uint32_t step, bool *reused);
 	/* Tests only, may be NULL: may overwrite the noise just drawn, [channels, h, w]. */
 	void (*noise)(void *context, float *latent, size_t n);
 };

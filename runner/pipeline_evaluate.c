@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "runner/pipeline_private.h"
 
 /* ---- graphs ---- */
@@ -133,6 +134,7 @@ void evaluator_finish(struct evaluator *e)
 		free(e->pass[i].change);
 		free(e->signal[i]);
 	}
+	free(e->spared);
 	*e = (struct evaluator){ 0 };
 }
 
@@ -204,6 +206,8 @@ static int make_room(struct evaluator *e, T signal, struct err *err)
 		e->pass[i].change = calloc(e->n_hidden, sizeof *e->pass[i].change);
 		good = good && e->pass[i].change;
 	}
+	e->spared = calloc(e->d->n, sizeof *e->spared);
+	good = good && e->spared;
 	return good ? 0 : err_set(err, -ENOMEM, "step cache: out of memory");
 }
 
@@ -248,6 +252,8 @@ static int measure(struct evaluator *e, const struct moment *at, double *ret, st
 	e->signal[1] = before;
 	graph_read(e->skim->graph, e->skim->aside[0], e->signal[0]);
 	*ret = step_cache_change(e->signal[0], before, e->n_hidden);
+	e->p->parts.family->transformer->velocity(e->p->parts.transformer, e->p->skim.graph,
+						  e->p->skim.built, e->spared);
 	return 0;
 }
 
@@ -264,6 +270,27 @@ static int reuse(struct evaluator *e, struct pass *pass, const struct moment *at
 	return r < 0 ? r : take_velocity(e, e->skim, pass, at, err);
 }
 
+/*
+ * What scripts/fit_teacache.py makes a model's coefficients of: the signal, and how wrong
+ * the prompt's velocity would have been without the blocks.
+ */
+static void tell_error(struct evaluator *e, const struct moment *at, double signal)
+{
+	if (e->spared && e->pass[0].cache.computed && at->step > e->first)
+		log_debug("step cache: step %u signal %.6g error %.6g", at->step, signal,
+			  step_cache_change(e->spared, e->pass[0].velocity, e->d->n));
+}
+
+static bool decide(struct evaluator *e, struct pass *pass, uint32_t step, double measured)
+{
+	const struct pipeline_hooks *h = e->p->shop.hooks;
+	bool reused = step_cache_reuses(&e->rule, &pass->cache, step - e->first, measured);
+
+	if (h && h->reuses)
+		h->reuses(h->context, step, &reused);
+	return reused;
+}
+
 int evaluate(struct evaluator *e, unsigned n_passes, const struct moment *at, struct err *err)
 {
 	unsigned i, n_reused = 0;
@@ -272,12 +299,15 @@ int evaluate(struct evaluator *e, unsigned n_passes, const struct moment *at, st
 
 	for (i = 0; i < n_passes && r == 0; i++) {
 		struct pass *pass = &e->pass[i];
-		const bool reused = step_cache_reuses(&e->rule, &pass->cache, at->step - e->first,
-						      measured);
+		const bool reused = decide(e, pass, at->step, measured);
 
 		r = reused ? reuse(e, pass, at, err) : compute(e, pass, at, err);
 		n_reused += reused;
 	}
+	if (r < 0)
+		return r;
 	e->steps_reused += n_reused == n_passes;
-	return r;
+	if (!n_reused)
+		tell_error(e, at, measured);
+	return 0;
 }

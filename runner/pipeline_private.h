@@ -111,6 +111,7 @@ struct evaluator {
 	struct stage *skim;                     /* that ran last */
 	float *signal[2];                       /* TeaCache: [n_hidden], now and a step before */
 	size_t n_hidden;                        /* floats of the picture's hidden state */
+	float *spared;                          /* TeaCache: the velocity that a reuse would give */
 	uint32_t steps_reused;                  /* without any evaluation */
 };
 struct moment {

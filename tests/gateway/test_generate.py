@@ -3,7 +3,7 @@ import base64
 import json
 import re
 
-from gateway_test import GatewayTest, unittest
+from gateway_test import Gateway, GatewayTest, unittest
 
 TIME = rb'"created_at":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z"'
 
@@ -216,6 +216,28 @@ class Generate(GatewayTest):
             self.refused(answer, 500, "runner exited: exit status 3: no usable device")
         self.assertFalse([m for m in self.gateway.ps() if m["name"] in ("bad-model:latest", "crash-load:latest")
                           and m["state"] != "stopping"])
+
+
+class StepCacheOfTheServer(unittest.TestCase):
+    def drawn(self, value):
+        gateway = Gateway(("ok",), {"OLLAMA_STEP_CACHE": value})
+        try:
+            gateway.store.model("cached", params={"step_cache": "reference:0.25"})
+            drawn = []
+            for members in ({"model": "ok"}, {"model": "ok", "step_cache": "off"}, {"model": "cached"}):
+                answer = gateway.request("POST", "/api/generate", {"prompt": "x", "stream": False, **members})
+                told = asked(answer.json["image"])
+                drawn.append((told.get("step_cache"), told.get("step_cache_threshold")))
+            return drawn, gateway.log()
+        finally:
+            gateway.close()
+
+    def test_environment(self):
+        drawn, _ = self.drawn("teacache:0.5")
+        self.assertEqual(drawn, [("teacache", 0.5), (None, None), ("reference", 0.25)])
+        drawn, log = self.drawn("often")
+        self.assertEqual(drawn, [(None, None), (None, None), ("reference", 0.25)])
+        self.assertIn("STEP_CACHE is not used: step_cache must be off, teacache or reference", log)
 
 
 if __name__ == "__main__":
