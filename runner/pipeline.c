@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/limits.h"
+#include "common/settings.h"
 #include "runner/image/image.h"
 #include "runner/pipeline_private.h"
 
@@ -54,6 +55,7 @@ int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m
 		return r;
 	}
 	set_defaults(p);
+	p->vae_budget = settings_u64("VAE_BUDGET", 0) << 20;
 	p->default_workspace = plan_default(p);
 	*ret = p;
 	return 0;

@@ -29,6 +29,7 @@ struct pipeline {
 	struct stage_set text, cond, step, decode, encode;
 	struct captions captions;
 	uint64_t default_workspace;
+	uint64_t vae_budget;                    /* arena bytes; 0: the device's */
 };
 
 /* A prompt as the transformer takes it. */
