@@ -3,6 +3,7 @@
 
 #include "common/buf.h"
 #include "common/safetensors.h"
+#include "runner/weights_scratch.h"
 #include "runner/weights.h"
 
 /* How a tensor's elements lie on the device. */
@@ -41,6 +42,7 @@ struct weights {
 	struct blob *blobs;                     /* of weights_open() */
 	size_t n_blobs;
 	struct vk_buffer **buffers;             /* of weights_load() */
+	struct scratch *scratch;                /* what lies behind a buffer, where that is a file */
 	size_t n_buffers;
 	bool loaded[WEIGHTS_PARTS];
 	enum weights_part part;                 /* of what is bound next */
