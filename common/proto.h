@@ -12,7 +12,7 @@
  * Typed messages between gateway and runner (docs/PROTOCOL.md). The rows of
  * proto.def make the enum, the names, and the checks of both directions.
  */
-#define PROTO_VERSION 2u
+#define PROTO_VERSION 3u
 #define PROTO_FD 3                      /* the runner's end of the socketpair */
 
 /* What the runner is doing, as both sides track it; a bit each. */
@@ -74,6 +74,7 @@ struct msg_progress {
 	char *phase;                    /* "encode", "denoise", "decode" */
 	uint32_t step, total;           /* denoising steps finished, of all */
 };
+struct msg_drawn { uint64_t job; };
 struct msg_image {
 	uint64_t job;
 	uint64_t bytes;                 /* of the PNG in the binary frame that follows */

@@ -27,7 +27,7 @@ static struct buf draw(struct fixture *f)
 	struct buf png = BUF_INIT(1 << 20);
 	struct err err;
 
-	if (pipeline_generate(f->pipeline, &request, NULL, &png, &err) < 0)
+	if (fixture_png(f->pipeline, &request, NULL, &png, &err) < 0)
 		fail_msg("%s", err.text);
 	return png;
 }
