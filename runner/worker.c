@@ -381,7 +381,9 @@ static bool is_event(struct worker *w, struct entry *e)
 	}
 	if (!e->picture.rgb.pixels)
 		return true;
-	if (w->encoder.busy)
+	if (w->stopping)                        /* only this thread changes it */
+		picture_finish(&e->picture);
+	else if (w->encoder.busy)
 		w->held = e->picture;
 	else
 		begin_picture(w, &e->picture);
