@@ -87,6 +87,10 @@ static const struct field failed_fields[] = {
 	FIELD(struct msg_failed, text, STR, .required = true, .max = MAX_TEXT),
 	{ 0 }
 };
+static const struct field drawn_fields[] = {
+	FIELD(struct msg_drawn, job, U64, .required = true, .min = 1, .max = 0x1p64),
+	{ 0 }
+};
 static const struct field cancel_fields[] = {
 	FIELD(struct msg_cancel, job, U64, .required = true, .min = 1, .max = 0x1p64),
 	{ 0 }

@@ -76,6 +76,7 @@ struct msg_progress {
 	char *phase;                    /* "encode", "denoise", "decode" */
 	uint32_t step, total;           /* denoising steps finished, of all */
 };
+struct msg_drawn { uint64_t job; };
 struct msg_image {
 	uint64_t job;
 	uint64_t bytes;                 /* of the PNG in the binary frame that follows */

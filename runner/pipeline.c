@@ -66,6 +66,7 @@ int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m
 		return r;
 	}
 	set_defaults(p);
+	p->vae_budget = settings_u64("VAE_BUDGET", 0) << 20;
 	p->default_workspace = plan_default(p);
 	*ret = p;
 	return 0;
@@ -151,27 +152,26 @@ static int draw_latent(struct pipeline *p, struct drawing *d, struct err *err)
 	return code < 0 ? code : denoise(p, d, err);
 }
 
-static int write_picture(struct pipeline *p, const struct drawing *d, struct buf *png,
-			 struct err *err)
+static int decode(struct pipeline *p, const struct drawing *d, struct image *ret, struct err *err)
 {
 	const struct pipeline_request *r = d->request;
-	const struct image_watch watch = workshop_watch(&p->shop);
 	size_t n = (size_t)r->width * r->height * 3;
 	float *pixels = calloc(n, sizeof *pixels);
-	uint8_t *rgb = malloc(n);
 	int code = 0;
 
-	if (!pixels || !rgb)
+	*ret = (struct image){ .width = r->width, .height = r->height, .channels = 3 };
+	ret->pixels = malloc(n);
+	if (!pixels || !ret->pixels)
 		code = err_set(err, -ENOMEM, "decoding: out of memory");
 	if (code == 0)
 		code = decode_latent(p, d->latent, d->canvas.h, d->canvas.w, pixels, err);
 	if (code == 0) {
-		image_from_float(pixels, r->width, r->height, rgb);
-		drawing_paste(d, rgb);
-		code = image_write_png(rgb, r->width, r->height, &watch, png, err);
+		image_from_float(pixels, r->width, r->height, ret->pixels);
+		drawing_paste(d, ret->pixels);
+	} else {
+		image_finish(ret);
 	}
 	free(pixels);
-	free(rgb);
 	return code;
 }
 
@@ -221,7 +221,7 @@ static void tell_inputs_done(const struct pipeline *p)
 		h->inputs_done(h->context);
 }
 
-static int draw(struct pipeline *p, const struct pipeline_request *r, struct buf *png,
+static int draw(struct pipeline *p, const struct pipeline_request *r, struct image *ret,
 		struct err *err)
 {
 	struct drawing d;
@@ -236,14 +236,14 @@ static int draw(struct pipeline *p, const struct pipeline_request *r, struct buf
 		const uint32_t steps = r->steps - drawing_first_step(&d);
 
 		workshop_progress(&p->shop, "decode", steps, steps);
-		code = write_picture(p, &d, png, err);
+		code = decode(p, &d, ret, err);
 	}
 	drawing_finish(&d);
 	return code;
 }
 
 int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
-		      const struct pipeline_hooks *hooks, struct buf *png, struct err *err)
+		      const struct pipeline_hooks *hooks, struct image *ret, struct err *err)
 {
 	bool taps = hooks && hooks->tap;
 	int code;
@@ -258,7 +258,7 @@ int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
 		drop_stages(p);
 	p->shop.hooks = hooks;
 	p->steps_reused = 0;
-	code = draw(p, r, png, err);
+	code = draw(p, r, ret, err);
 	p->shop.hooks = NULL;
 	if (taps)
 		drop_stages(p);

@@ -4,7 +4,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/buf.h"
 #include "common/err.h"
 #include "common/manifest.h"
 #include "common/step_cache.h"
@@ -63,10 +62,10 @@ uint64_t pipeline_workspace_bytes(const struct pipeline *p);
 /* Steps of the last picture that the step cache spared the transformer. */
 uint32_t pipeline_steps_reused(const struct pipeline *p);
 /*
- * Draws; the PNG is appended to png. -EINVAL for a request the model cannot draw (texts
+ * Draws: RGB of the size asked for, the caller's. -EINVAL for a request the model cannot draw (texts
  * say what it can), -ECANCELED, -ENOMEM, -EDOM when the numbers are not finite, -EIO.
  */
 int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
-		      const struct pipeline_hooks *hooks, struct buf *png, struct err *err);
+		      const struct pipeline_hooks *hooks, struct image *ret, struct err *err);
 
 #endif

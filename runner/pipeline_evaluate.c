@@ -252,8 +252,8 @@ static int measure(struct evaluator *e, const struct moment *at, double *ret, st
 	e->signal[1] = before;
 	graph_read(e->skim->graph, e->skim->aside[0], e->signal[0]);
 	*ret = step_cache_change(e->signal[0], before, e->n_hidden);
-	e->p->parts.family->transformer->velocity(e->p->parts.transformer, e->p->skim.graph,
-						  e->p->skim.built, e->spared);
+	e->p->parts.family->transformer->velocity(e->p->parts.transformer, e->skim->graph,
+						  e->skim->built, e->spared);
 	return 0;
 }
 

@@ -31,6 +31,7 @@ struct pipeline {
 	struct captions captions;
 	uint64_t default_workspace;
 	uint32_t steps_reused;                  /* of the last picture */
+	uint64_t vae_budget;                    /* arena bytes; 0: the device's */
 };
 
 /* A prompt as the transformer takes it. */

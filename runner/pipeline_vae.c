@@ -12,8 +12,11 @@
 
 enum { RGB = 3 };
 
-/* Sides of tiles in eighths, tried in this order when the whole does not fit. */
-static const uint32_t tile_sides[] = { 128, 64 };
+/*
+ * Sides of tiles in eighths, tried in this order when the whole does not fit. Smaller
+ * ones show: every tile normalizes by its own statistics.
+ */
+static const uint32_t tile_sides[] = { 128, 96, 64 };
 enum { N_TILE_SIDES = sizeof tile_sides / sizeof tile_sides[0] };
 
 /* ---- both ways: stages of shape { h, w } ---- */
@@ -54,7 +57,8 @@ static int plan_side(struct pipeline *p, struct stage_set *set, const struct way
 static int plan(struct pipeline *p, struct stage_set *set, const struct way *way, uint32_t h,
 		uint32_t w, uint32_t *ret_side, uint64_t *ret_bytes, struct err *err)
 {
-	const uint64_t most = vk_limits(p->shop.vk)->arena_size;
+	const uint64_t room = vk_limits(p->shop.vk)->arena_size;
+	const uint64_t most = p->vae_budget && p->vae_budget < room ? p->vae_budget : room;
 	const uint32_t pack = vae_pack(p->parts.family->vae);
 	uint32_t side = h > w ? h : w;
 	unsigned i = 0;
@@ -67,7 +71,7 @@ static int plan(struct pipeline *p, struct stage_set *set, const struct way *way
 		while (i < N_TILE_SIDES && tile_sides[i] / pack >= side)
 			i++;
 		if (i == N_TILE_SIDES)
-			break;                  /* building it will say what is missing */
+			break;                  /* the device may have room all the same */
 		side = tile_sides[i] / pack;
 	}
 	*ret_side = side;

@@ -155,8 +155,10 @@ void weights_close(struct vk *vk, struct weights **ret)
 	if (!w)
 		return;
 	/* Buffers first: they may wrap the mappings. */
-	for (i = 0; i < w->n_buffers; i++)
+	for (i = 0; i < w->n_buffers; i++) {
 		vk_buffer_destroy(vk, &w->buffers[i]);
+		scratch_free(&w->scratch[i]);
+	}
 	for (i = 0; i < w->n_blobs; i++) {
 		if (w->blobs[i].st.map)
 			sigbus_forget(w->blobs[i].st.map);
@@ -167,6 +169,7 @@ void weights_close(struct vk *vk, struct weights **ret)
 		free(w->sources[i].origin);
 	}
 	free(w->buffers);
+	free(w->scratch);
 	free(w->blobs);
 	free(w->sources);
 	free(w->claims);

@@ -1,6 +1,6 @@
 /*
  * Matrices of a model as signed bytes with a scale a row, made while loading: in place of
- * what the source holds, from whatever form that has. GPU thread, or the importer.
+ * what the source holds, from whatever form that has. GPU thread.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "runner/host/int8.h"
 #include "runner/weights_private.h"
 
-enum { CHUNK_BYTES = 1 << 20, SCALES_ALIGN = 64 };
+enum { SCALES_ALIGN = 64 };
 
 static bool is_any(const char *name, const char *const *parts)
 {
@@ -49,6 +49,7 @@ uint64_t weights_int8_bytes(const struct weights_source *s)
 
 void weights_use_int8_rows(struct weights *w)
 {
+	w->int8 = true;
 	for (size_t i = 0; i < w->n_claims; i++) {
 		struct claim *c = &w->claims[i];
 		struct weight *ret = c->ret;
@@ -66,31 +67,6 @@ void weights_use_int8_rows(struct weights *w)
 	}
 }
 
-/* Scratch of one conversion. */
-struct int8_chunk {
-	float *row, *scales;
-	int8_t *codes;
-	uint32_t rows;                          /* that codes holds */
-};
-
-static int chunk_open(struct int8_chunk *c, const struct weight *ret, struct err *err)
-{
-	const uint32_t rows = CHUNK_BYTES / ret->dim[1];
-
-	c->rows = rows ? rows : 1;
-	c->row = malloc(ret->dim[1] * sizeof *c->row);
-	c->scales = malloc(ret->dim[0] * sizeof *c->scales);
-	c->codes = malloc((size_t)c->rows * ret->dim[1]);
-	return c->row && c->scales && c->codes ? 0 : err_set(err, -ENOMEM, "out of memory");
-}
-
-static void chunk_close(struct int8_chunk *c)
-{
-	free(c->row);
-	free(c->scales);
-	free(c->codes);
-}
-
 /* Pages that only this tensor lies on: the file has them, should anyone read it again. */
 static void drop_pages(const struct weights_source *s)
 {
@@ -102,38 +78,26 @@ static void drop_pages(const struct weights_source *s)
 		madvise((void *)first, end - first, MADV_DONTNEED);
 }
 
-static int upload_rows(struct vk *vk, const struct weight *ret, const struct quant_rows *from,
-		       struct int8_chunk *c, struct err *err)
-{
-	const size_t cols = ret->dim[1];
-	int r = 0;
-
-	for (uint32_t row0 = 0; row0 < ret->dim[0] && r == 0; row0 += c->rows) {
-		const uint32_t left = ret->dim[0] - row0, rows = left < c->rows ? left : c->rows;
-
-		for (uint32_t i = 0; i < rows; i++) {
-			quant_decode(from, row0 + i, 0, from->cols, c->row);
-			c->scales[row0 + i] = host_int8_row(c->row, c->codes + i * cols, cols);
-		}
-		r = vk_upload(vk, ret->buffer, ret->offset + row0 * cols, c->codes, rows * cols, err);
-	}
-	return r;
-}
-
-int weights_int8_upload(struct vk *vk, const struct weights_source *s, struct weight *ret, struct err *err)
+int weights_int8_make(const struct weights_source *s, struct weight *ret, unsigned char *pool, struct err *err)
 {
 	const struct quant_rows from = { .dtype = s->dtype, .cols = ret->dim[1], .data = s->data };
-	struct int8_chunk chunk = { 0 };
-	int r;
+	const size_t cols = ret->dim[1];
+	float *row, *scales;
 
+	/* The set's devices share the host's memory. */
+	if (!pool)
+		return err_set(err, -ENOTSUP, "tensor %s: the device's memory cannot be written", s->name);
+	row = malloc(cols * sizeof *row);
+	if (!row)
+		return err_set(err, -ENOMEM, "tensor %s: out of memory", s->name);
 	ret->scale.buffer = ret->buffer;
 	ret->scale.offset = ret->offset + scales_at(s);
-	r = chunk_open(&chunk, ret, err);
-	if (r == 0)
-		r = upload_rows(vk, ret, &from, &chunk, err);
-	if (r == 0)
-		r = vk_upload(vk, ret->scale.buffer, ret->scale.offset, chunk.scales, ret->scale.bytes, err);
-	chunk_close(&chunk);
+	scales = (float *)(void *)(pool + ret->scale.offset);
+	for (uint32_t i = 0; i < ret->dim[0]; i++) {
+		quant_decode(&from, i, 0, from.cols, row);
+		scales[i] = host_int8_row(row, (int8_t *)(pool + ret->offset + i * cols), cols);
+	}
+	free(row);
 	drop_pages(s);
-	return r < 0 ? err_prefix(err, "tensor %s", s->name) : 0;
+	return 0;
 }

@@ -67,12 +67,10 @@ static int draw(struct pipeline *p, const struct bench_options *o, struct times 
 		.seed = 1, .guidance = d->guidance, .cfg_truncation = 1, .strength = -1,
 	};
 	const struct pipeline_hooks hooks = { .context = t, .progress = on_progress };
-	struct buf png;
-	int r;
+	struct image rgb = { 0 };
+	const int r = pipeline_generate(p, &request, &hooks, &rgb, err);
 
-	buf_init(&png, LIMIT_IMAGE);
-	r = pipeline_generate(p, &request, &hooks, &png, err);
-	buf_finish(&png);
+	image_finish(&rgb);
 	return r;
 }
 

@@ -20,27 +20,6 @@ enum { HEAD = sizeof magic - 1 + DIGEST_SIZE - 1 + 1 };         /* with the newl
 
 /* ---- where ---- */
 
-static char *join(const char *a, const char *b)
-{
-	char *path;
-
-	return asprintf(&path, "%s%s", a, b) < 0 ? NULL : path;
-}
-
-/* The caller's to free; NULL when there is no home, or no memory. */
-static char *folder(void)
-{
-	char *set = settings_get("CACHE_DIR");
-	const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-
-	if (set)
-		return set;
-	/* A relative path there is invalid and to be ignored, says its specification. */
-	if (xdg && *xdg == '/')
-		return join(xdg, "/easel");
-	return home && *home ? join(home, "/.cache/easel") : NULL;
-}
-
 static char *file_in(const char *folder, const VkPhysicalDeviceProperties *p)
 {
 	char uuid[2 * VK_UUID_SIZE + 1], *path;
@@ -141,7 +120,7 @@ void cache_open(struct vk *vk)
 
 	if (vk->probe.info.type == VK_SOFTWARE)
 		return;
-	where = folder();
+	where = settings_cache_dir();
 	if (where)
 		cache_open_in(vk, where);
 	free(where);

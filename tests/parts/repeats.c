@@ -54,7 +54,7 @@ static struct buf draw(struct fixture *f, const struct pipeline_request *r, bool
 	struct buf png = BUF_INIT(1 << 20);
 	struct err err;
 
-	if (pipeline_generate(f->pipeline, r, &hooks, &png, &err) < 0)
+	if (fixture_png(f->pipeline, r, &hooks, &png, &err) < 0)
 		fail_msg("%s", err.text);
 	if (ret_encoded)
 		*ret_encoded = counter.asked > 0;
@@ -204,7 +204,7 @@ static void test_places_are_shared(void **unused)
 		struct err err;
 
 		fixture_open(&f, vk, golden_path("models/%s", models[i]));
-		if (pipeline_generate(f.pipeline, &request, &tapped, &apart, &err) < 0)
+		if (fixture_png(f.pipeline, &request, &tapped, &apart, &err) < 0)
 			fail_msg("%s", err.text);
 		together = draw(&f, &request, NULL);
 		expect_same(&together, &apart);

@@ -71,7 +71,7 @@ static void draw(const struct pipeline_request *r, struct plan *plan, struct pic
 	struct buf png = BUF_INIT(LIMIT_IMAGE);
 	struct err err = { 0 };
 
-	if (pipeline_generate(fixture.pipeline, r, plan ? &hooks : NULL, &png, &err) < 0 ||
+	if (fixture_png(fixture.pipeline, r, plan ? &hooks : NULL, &png, &err) < 0 ||
 	    image_read(png.data, png.len, LIMIT_INPUT_PIXELS, NULL, &ret->pixels, &err) < 0)
 		fail_msg("%s: %s", r->prompt, err.text);
 	ret->reused = pipeline_steps_reused(fixture.pipeline);
@@ -219,7 +219,7 @@ static void test_cancel(void **unused)
 		struct err err;
 
 		r.step_cache = (struct step_cache_setting){ STEP_CACHE_TEACACHE, STEP_CACHE_THRESHOLD };
-		assert_int_equal(pipeline_generate(fixture.pipeline, &r, &hooks, &png, &err), -ECANCELED);
+		assert_int_equal(fixture_png(fixture.pipeline, &r, &hooks, &png, &err), -ECANCELED);
 		buf_finish(&png);
 	}
 	r.step_cache = (struct step_cache_setting){ 0 };
@@ -241,7 +241,7 @@ static void draw_at(struct pipeline *p, const struct pipeline_request *r, const 
 	struct buf png = BUF_INIT(LIMIT_IMAGE);
 	struct err err = { 0 };
 
-	if (pipeline_generate(p, r, hooks, &png, &err) < 0 ||
+	if (fixture_png(p, r, hooks, &png, &err) < 0 ||
 	    image_read(png.data, png.len, LIMIT_INPUT_PIXELS, NULL, ret, &err) < 0)
 		fail_msg("%s", err.text);
 	buf_finish(&png);

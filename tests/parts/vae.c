@@ -551,14 +551,14 @@ static void test_no_room_at_all(void **unused)
 	for (i = 0; i < 2; i++) {
 		limits.arena_size = i ? bytes - 1 : 4096;
 		vk_limits_override(vk, &limits);
-		assert_int_equal(pipeline_generate(f.pipeline, &request, &hooks, &png, &err),
+		assert_int_equal(fixture_png(f.pipeline, &request, &hooks, &png, &err),
 				 -ENOMEM);
 		assert_non_null(strstr(err.text, "choose a smaller size"));
 		assert_false(worked);
 	}
 	limits.arena_size = real.arena_size;
 	vk_limits_override(vk, &limits);
-	assert_int_equal(pipeline_generate(f.pipeline, &request, NULL, &png, &err), 0);
+	assert_int_equal(fixture_png(f.pipeline, &request, NULL, &png, &err), 0);
 	buf_finish(&png);
 	fixture_close(&f);
 }
