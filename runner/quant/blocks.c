@@ -48,8 +48,8 @@ static void pair_of(const unsigned char p[12], int i, float *ret_scale, float *r
 		*ret_scale = p[i] & 63;
 		*ret_least = p[i + 4] & 63;
 	} else {
-		*ret_scale = (p[i + 4] & 15) | (p[i - 4] >> 6) << 4;
-		*ret_least = (p[i + 4] >> 4) | (p[i] >> 6) << 4;
+		*ret_scale = (float)((p[i + 4] & 15) | (p[i - 4] >> 6) << 4);
+		*ret_least = (float)((p[i + 4] >> 4) | (p[i] >> 6) << 4);
 	}
 }
 
