@@ -12,6 +12,7 @@
 #include "cli/picture_options.h"
 #include "common/fields.h"
 #include "common/limits.h"
+#include "common/step_cache.h"
 
 _Static_assert(FLAG_LIST_MAX >= LIMIT_INPUT_IMAGES, "--image cannot be given often enough");
 
@@ -49,6 +50,21 @@ static const struct picture_option strength = {
 	.wanted = "a number from 0 to 1", .max = 1,
 };
 
+static bool is_step_cache(const char *text)
+{
+	struct step_cache_setting ignored;
+	struct err err;
+
+	return step_cache_parse(text, &ignored, &err) == 0;
+}
+
+static const struct picture_option step_cache = {
+	.request = "step_cache", .in_options = true, .metadata = "step_cache",
+	.title = "how steps reuse work", .aliases = "step_cache", .label = "step_cache", .word = "how",
+	.wanted = "off, teacache or reference, also with a threshold as in teacache:0.2",
+	.check = is_step_cache,
+};
+
 #define AT(member) offsetof(struct picture_flags, member)
 const struct flag picture_options[] = {
 	{ "output", 'o', FLAG_TEXT, AT(output), "string",
@@ -72,6 +88,9 @@ const struct flag picture_options[] = {
 	  .picture = &negative },
 	{ "guidance", 0, FLAG_FLOAT, AT(guidance), "num", "Guidance scale (0 = off)", FLAGS_IMAGE,
 	  .picture = &guidance },
+	{ "step-cache", 0, FLAG_TEXT, AT(step_cache), "how",
+	  "Reuse work between steps: off, teacache[:threshold], reference[:threshold]", FLAGS_IMAGE,
+	  .offers = "off teacache reference", .picture = &step_cache },
 	{ "image", 0, FLAG_LIST, AT(images), "file",
 	  "Image to start from or to refer to (repeatable)", FLAGS_IMAGE, COMPLETE_IMAGE },
 	{ "strength", 0, FLAG_FLOAT, AT(strength), "num",

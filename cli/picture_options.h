@@ -15,7 +15,7 @@
 /* What pictures are drawn with: the flags of easel run. Texts belong to others. */
 struct picture_flags {
 	int64_t width, height, steps, seed;     /* <= 0: the model's own, a random seed */
-	const char *negative;
+	const char *negative, *step_cache;
 	double guidance, strength;              /* NaN: not given */
 	struct flag_list images;
 	const char *mask, *mask_mode;

@@ -134,12 +134,22 @@ static int publish(struct blob_writer *w, const char *path, struct err *err)
 
 int blob_writer_commit(struct blob_writer *w, char ret_digest[DIGEST_SIZE], bool *ret_new, struct err *err)
 {
+	return blob_writer_commit_as(w, NULL, ret_digest, ret_new, err);
+}
+
+int blob_writer_commit_as(struct blob_writer *w, const char *digest, char ret_digest[DIGEST_SIZE], bool *ret_new,
+			  struct err *err)
+{
 	char path[STORE_PATH];
 	bool existing;
 	int r = 0;
 
 	digest_end(w->digest, ret_digest);
 	w->digest = NULL;
+	if (digest && strcmp(digest, ret_digest)) {
+		blob_writer_abort(w);
+		return err_set(err, -EBADMSG, "content of blob %s is %s", digest, ret_digest);
+	}
 	store_blob_path(w->store, ret_digest, path, sizeof path);
 	existing = touch_existing(path, w->size);
 	if (!existing)

@@ -49,6 +49,9 @@ int blob_writer_write(struct blob_writer *w, const void *data, size_t len, struc
  * another size is damaged and replaced. Frees w, also on error.
  */
 int blob_writer_commit(struct blob_writer *w, char ret_digest[DIGEST_SIZE], bool *ret_new, struct err *err);
+/* The same if the content is what digest says; else -EBADMSG, and nothing is kept. */
+int blob_writer_commit_as(struct blob_writer *w, const char *digest, char ret_digest[DIGEST_SIZE], bool *ret_new,
+			  struct err *err);
 void blob_writer_abort(struct blob_writer *w);  /* NULL is fine; the temporary file is removed */
 /* All three at once for small content. ret_new may be NULL. */
 int store_blob_add(struct store *s, const void *data, size_t len, char ret_digest[DIGEST_SIZE],

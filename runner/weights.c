@@ -216,6 +216,11 @@ static int by_name(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+void weights_part(struct weights *w, enum weights_part part)
+{
+	w->part = part;
+}
+
 void weights_component(struct weights *w, const char *component, const char *optional_prefix)
 {
 	w->component = component;
@@ -294,7 +299,9 @@ static struct weights_source *bind(struct weights *w, struct weight *ret, enum l
 		w->no_memory = true;
 		return NULL;
 	}
-	w->claims[w->n_claims++] = (struct claim){ ret, (size_t)(s - w->sources), layout };
+	w->claims[w->n_claims++] = (struct claim){
+		ret, (size_t)(s - w->sources), layout, w->part,
+	};
 	ret->dtype = s->dtype;
 	ret->bytes = s->bytes;
 	ret->rank = rank;
@@ -463,13 +470,24 @@ int weights_check(const struct weights *w, struct err *err)
 	return report(w, unclaimed, n_unclaimed, err);
 }
 
-uint64_t weights_bytes(const struct weights *w)
+uint64_t weights_part_bytes(const struct weights *w, enum weights_part part)
 {
 	uint64_t bytes = 0;
 	size_t i;
 
 	for (i = 0; i < w->n_claims; i++)
-		bytes += claim_bytes(w, &w->claims[i]);
+		if (w->claims[i].part == part)
+			bytes += claim_bytes(w, &w->claims[i]);
+	return bytes;
+}
+
+uint64_t weights_bytes(const struct weights *w)
+{
+	uint64_t bytes = 0;
+	unsigned part;
+
+	for (part = 0; part < WEIGHTS_PARTS; part++)
+		bytes += weights_part_bytes(w, part);
 	return bytes;
 }
 

@@ -19,6 +19,7 @@ enum {
 
 struct loading {
 	struct weights *w;
+	enum weights_part part;
 	struct vk *vk;
 	struct err *err;
 	weights_progress progress;
@@ -71,28 +72,49 @@ static bool import(struct loading *l, const struct claim *c)
 
 /* ---- copied ---- */
 
-/* [out][in][9] -> [9][out][in] for elements of any size. */
-static void taps_first(const unsigned char *src, unsigned char *dst, uint64_t out_in,
-		       size_t element)
+/*
+ * [out][in][9] -> [9][out][in]. One output channel at a time stays in the cache; with a
+ * constant size of elements the copies are single instructions.
+ */
+static inline void gather_taps(const struct weights_source *s, unsigned char *dst, size_t element)
 {
-	uint64_t i;
+	const uint64_t out = s->shape[0], in = s->shape[1];
+	uint64_t o, i;
 	unsigned tap;
 
-	for (i = 0; i < out_in; i++)
-		for (tap = 0; tap < 9; tap++)
-			memcpy(dst + (tap * out_in + i) * element, src + (i * 9 + tap) * element,
-			       element);
+	for (o = 0; o < out; o++)
+		for (tap = 0; tap < 9; tap++) {
+			const unsigned char *from = s->data + (o * in * 9 + tap) * element;
+			unsigned char *to = dst + (tap * out + o) * in * element;
+
+			for (i = 0; i < in; i++)
+				memcpy(to + i * element, from + i * 9 * element, element);
+		}
+}
+
+/* Floats only: weights_check() has seen to it. */
+static void taps_first(const struct weights_source *s, unsigned char *dst)
+{
+	if (dtype_size(s->dtype) == 2)
+		gather_taps(s, dst, 2);
+	else
+		gather_taps(s, dst, 4);
 }
 
 static int upload_taps_first(struct loading *l, const struct claim *c)
 {
 	const struct weights_source *s = &l->w->sources[c->source];
-	unsigned char *copy = malloc(s->bytes);
+	unsigned char *map = vk_buffer_map(c->ret->buffer), *copy;
 	int r;
 
+	if (map) {
+		taps_first(s, map + c->ret->offset);
+		return 0;
+	}
+	copy = malloc(s->bytes);
 	if (!copy)
 		return err_set(l->err, -ENOMEM, "tensor %s: out of memory", s->name);
-	taps_first(s->data, copy, s->shape[0] * s->shape[1], dtype_size(s->dtype));
+	taps_first(s, copy);
 	r = vk_upload(l->vk, c->ret->buffer, c->ret->offset, copy, s->bytes, l->err);
 	free(copy);
 	return r;
@@ -112,6 +134,11 @@ static int upload(struct loading *l, const struct claim *c)
 	return r;
 }
 
+static bool is_left(const struct loading *l, const struct claim *c)
+{
+	return c->part == l->part && !c->ret->buffer;
+}
+
 /* Claims from first on, without a buffer, that together fill one; returns where the next begins. */
 static size_t fill_pool(struct loading *l, size_t first, uint64_t *ret_bytes)
 {
@@ -121,7 +148,7 @@ static size_t fill_pool(struct loading *l, size_t first, uint64_t *ret_bytes)
 	for (i = first; i < l->w->n_claims; i++) {
 		const struct claim *c = &l->w->claims[i];
 
-		if (c->ret->buffer)
+		if (!is_left(l, c))
 			continue;
 		if (used && used + claim_bytes(l->w, c) > POOL_BYTES)
 			break;
@@ -145,7 +172,7 @@ static int load_pool(struct loading *l, size_t first, size_t end, uint64_t bytes
 	for (i = first; i < end; i++) {
 		const struct claim *c = &l->w->claims[i];
 
-		if (c->ret->buffer)
+		if (!is_left(l, c))
 			continue;
 		c->ret->buffer = *slot;
 		r = upload(l, c);
@@ -188,24 +215,43 @@ static void place_views(const struct weights *w)
 	}
 }
 
-int weights_load(struct weights *w, struct vk *vk, weights_progress progress, void *context,
-		 struct err *err)
+/* After a failure, so that the part can be tried again. */
+static void unload(struct loading *l, size_t first_buffer)
+{
+	size_t i;
+
+	for (i = 0; i < l->w->n_claims; i++)
+		if (l->w->claims[i].part == l->part)
+			l->w->claims[i].ret->buffer = NULL;
+	while (l->w->n_buffers > first_buffer)
+		vk_buffer_destroy(l->vk, &l->w->buffers[--l->w->n_buffers]);
+}
+
+int weights_load(struct weights *w, struct vk *vk, enum weights_part part,
+		 weights_progress progress, void *context, struct err *err)
 {
 	struct loading l = {
-		.w = w, .vk = vk, .err = err, .progress = progress, .context = context,
-		.total = weights_bytes(w),
+		.w = w, .part = part, .vk = vk, .err = err, .progress = progress,
+		.context = context, .total = weights_part_bytes(w, part),
 	};
+	const size_t first_buffer = w->n_buffers;
 	size_t i;
 	int r;
 
-	w->buffers = calloc(w->n_claims + 1, sizeof *w->buffers);
+	if (w->loaded[part])
+		return 0;
+	if (!w->buffers)
+		w->buffers = calloc(w->n_claims + 1, sizeof *w->buffers);
 	if (!w->buffers)
 		return err_set(err, -ENOMEM, "out of memory");
 	for (i = 0; i < w->n_claims; i++)
-		if (may_stay(&l, &w->claims[i]) && import(&l, &w->claims[i]))
+		if (is_left(&l, &w->claims[i]) && may_stay(&l, &w->claims[i]) && import(&l, &w->claims[i]))
 			advance(&l, claim_bytes(w, &w->claims[i]));
 	r = load_copies(&l);
-	if (r == 0)
+	if (r < 0)
+		unload(&l, first_buffer);
+	else
 		place_views(w);
+	w->loaded[part] = r == 0;
 	return r;
 }

@@ -16,6 +16,7 @@ struct claim {
 	struct weight *ret;
 	size_t source;                          /* index */
 	enum layout layout;
+	enum weights_part part;
 };
 
 /* Rows of a claimed matrix, placed when that is. */
@@ -41,6 +42,8 @@ struct weights {
 	size_t n_blobs;
 	struct vk_buffer **buffers;             /* of weights_load() */
 	size_t n_buffers;
+	bool loaded[WEIGHTS_PARTS];
+	enum weights_part part;                 /* of what is bound next */
 	const char *component, *optional_prefix;
 	struct buf problems;                    /* "; " between them, as many as fit a sentence */
 	size_t n_problems, n_listed;

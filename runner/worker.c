@@ -210,7 +210,7 @@ static void post_image(struct worker *w, const struct msg_generate *g, struct bu
 	e->event.png = buf_take(png, &len);
 	e->event.msg = (struct msg){ .type = MSG_IMAGE, .image = {
 		.job = g->job, .bytes = len, .width = g->width, .height = g->height,
-		.seed = g->seed } };
+		.seed = g->seed, .steps_reused = pipeline_steps_reused(w->pipeline) } };
 	post(w, e);
 }
 
@@ -244,6 +244,7 @@ static int draw(struct worker *w, struct msg_generate *g, struct inputs *in, str
 		.cfg_truncation = g->cfg_truncation,
 		.images = in->n_images ? in->images : NULL, .n_images = in->n_images,
 		.strength = g->strength, .mask = g->mask ? &in->mask : NULL,
+		.step_cache = { step_cache_mode_of(g->step_cache), g->step_cache_threshold },
 	};
 	r = pipeline_generate(w->pipeline, &request, &hooks, png, err);
 	if (r == 0 && buf_failed(png))
@@ -264,6 +265,7 @@ static void generate(struct worker *w, struct worker_task *t)
 	else
 		post_image(w, g, &png);
 	buf_finish(&png);
+	vk_kernels_save(w->vk);
 }
 
 /* ---- the thread ---- */

@@ -30,7 +30,7 @@ LAYERS = [
        ("jansson.h",)) for m in MODELS],
     ("runner/weights", ("common/", "runner/weights", "runner/graph/", "runner/vk/vk.h",
                         "runner/sigbus.h"), ("jansson.h",)),
-    ("runner/image/", ("common/", "runner/image/"), ("png.h", "jpeglib.h", "jerror.h", "webp/")),
+    ("runner/image/", ("common/", "runner/image/"), ("png.h", "zlib.h", "jpeglib.h", "jerror.h", "webp/")),
     ("runner/noise", ("runner/noise.h",), ()),
     ("runner/sigbus", ("common/", "runner/sigbus.h"), ()),
     ("runner/bench/", ("common/", "runner/"), ("jansson.h", "dnnl.h", "omp.h")),

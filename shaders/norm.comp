@@ -32,14 +32,14 @@ layout(constant_id = 5) const uint TAIL = 1;
 #define TAIL_GATE_ADD 4
 
 layout(binding = 2) uniform samplerBuffer Row;          /* one row for all */
-layout(binding = 3) uniform samplerBuffer Other;        /* one row for SCALE1_ADD, else as many as X */
+layout(binding = 3) uniform samplerBuffer Other;        /* one row for SCALE1*, else as many as X */
 layout(binding = 4) uniform usamplerBuffer W;
 #define W_INPUT 3
 
 vec4 tail(vec4 v, uint row, uint q)
 {
 	vec4 one = texelFetch(Row, int(in_base[1] + q));
-	vec4 other = texelFetch(Other, int(in_base[2] + (TAIL == TAIL_SCALE1_ADD ? 0 : (row0 + row) * quads) + q));
+	vec4 other = texelFetch(Other, int(in_base[2] + (TAIL == TAIL_SCALE1 || TAIL == TAIL_SCALE1_ADD ? 0 : (row0 + row) * quads) + q));
 
 	switch (TAIL) {
 	case TAIL_ADD: return other + v;

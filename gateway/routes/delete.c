@@ -30,8 +30,8 @@ static int delete(struct gateway *gw, const char *model, struct err *err)
 	char text[NAME_TEXT_SIZE];
 	int r = find_model(gw, model, &name, &manifest, err);
 
-	if (r == 0)
-		r = store_delete(gw->store, &name, err);
+	if (r == 0 && (r = store_delete(gw->store, &name, err)) < 0 && r != -ENOENT)
+		r = err->code = -EIO;   /* a disk that refuses is not the client's fault */
 	if (r == 0) {
 		name_short(&name, text);
 		pool_unload(gw->pool, manifest ? manifest->digest : NULL, text, NULL);

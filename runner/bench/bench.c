@@ -176,10 +176,16 @@ static void common_product(const struct bench *b, int mnk[OP_DIMS])
 	mnk[OP_N] = mnk[OP_K] = b->o.tiny ? 64 : 3840;
 }
 
+static size_t read_bytes(const struct bench *b)
+{
+	return b->o.tiny ? READ_BYTES_TINY : READ_BYTES;
+}
+
 static int make_pool(struct bench *b, struct err *err)
 {
 	int mnk[OP_DIMS];
 
+	b->pool.elements = read_bytes(b) / sizeof(float);
 	common_product(b, mnk);
 	need_product(b, mnk);
 	for (size_t i = 0; i < b->n_cases; i++) {
@@ -286,17 +292,22 @@ static struct row *need_row(struct bench *b, const char *group, const char *name
 
 static int run_limits(struct bench *b, struct err *err)
 {
-	const size_t bytes = b->o.tiny ? READ_BYTES_TINY : READ_BYTES;
-	const size_t have = pool_bytes(&b->pool, 0);
 	struct row *fma = need_row(b, "limit", "multiply-add", "", err);
 	struct row *read = need_row(b, "limit", "memory read", "", err);
+	struct moment start;
 
 	if (!fma || !read)
 		return err->code;
-	row_add(fma, limit_fma(b->o.tiny, &fma->flops));
-	read->bytes = (double)((bytes < have ? bytes : have) & ~(size_t)255);
-	row_add(read, limit_read(b->pool.f32, (size_t)read->bytes));
-	return fma->seconds[0] < 0 || read->seconds[0] < 0 ? err_set(err, -EAGAIN, "cannot start threads") : 0;
+	read->bytes = (double)read_bytes(b);
+	start = moment_now();
+	if (!limit_fma(b->o.tiny, &fma->flops))
+		return err_set(err, -EAGAIN, "cannot start threads");
+	row_add(fma, moment_minus(moment_now(), start));
+	start = moment_now();
+	if (!limit_read(b->pool.f32, read_bytes(b)))
+		return err_set(err, -EAGAIN, "cannot start threads");
+	row_add(read, moment_minus(moment_now(), start));
+	return 0;
 }
 
 /* Once a round; *ret the row of the first library, NULL when there is none. */
@@ -309,7 +320,7 @@ static int run_sgemm(struct bench *b, unsigned round, const int mnk[OP_DIMS], co
 	for (size_t i = 0; (library = sgemm_library(b->sgemm, i)); i++) {
 		char name[64];
 		struct row *row;
-		double start;
+		struct moment start;
 
 		snprintf(name, sizeof name, "sgemm %dx%dx%d", mnk[OP_M], mnk[OP_N], mnk[OP_K]);
 		row = need_row(b, "limit", name, library->name, err);
@@ -320,11 +331,11 @@ static int run_sgemm(struct bench *b, unsigned round, const int mnk[OP_DIMS], co
 			*ret = row;
 		if (row->n > round)
 			continue;
-		start = bench_now();
+		start = moment_now();
 		if (library->run(b->sgemm, mnk[OP_M], mnk[OP_N], mnk[OP_K], b->pool.f32, b->pool.f32,
 				 b->product) < 0)
 			return err_set(err, -EIO, "%s failed", name);
-		row_add(row, bench_now() - start);
+		row_add(row, moment_minus(moment_now(), start));
 	}
 	return 0;
 }
@@ -343,16 +354,16 @@ static int run_case(struct bench *b, unsigned round, const struct op_case *c, st
 	}
 	for (unsigned i = 0; i < b->o.n_variants && r == 0; i++) {
 		struct row *row = need_row(b, "op", name, b->o.variants[i], err);
-		double seconds;
+		struct moment spent;
 
 		if (!row)
 			return err->code;
 		row->flops = op_case_flops(c);
 		row->bytes = op_case_bytes(c);
 		row->yardstick = yardstick;
-		r = op_case_run(c, &b->variants[i], &b->pool, &seconds, err);
+		r = op_case_run(c, &b->variants[i], &b->pool, &spent, err);
 		if (r == 0)
-			row_add(row, seconds);
+			row_add(row, spent);
 	}
 	return r;
 }
@@ -360,7 +371,7 @@ static int run_case(struct bench *b, unsigned round, const struct op_case *c, st
 /* Kernels are compiled when they first run, libraries' too: that is not what is measured. */
 static int warm_up(struct bench *b, struct err *err)
 {
-	int r = 0;
+	int r = run_limits(b, err);
 
 	for (size_t i = 0; i < b->n_cases && r == 0; i++)
 		r = run_case(b, 0, &b->cases[i], err);

@@ -25,13 +25,20 @@ struct bench_options {
 
 /* ---- results ---- */
 
+/* Seconds of a clock that only goes forward, and of computing by all threads of this process. */
+struct moment {
+	double wall, cpu;
+};
+struct moment moment_now(void);
+struct moment moment_minus(struct moment end, struct moment start);
+
 /* One thing that is timed: a limit of the machine, an op or a stage, in one variant. */
 struct row {
 	const char *group;                      /* "limit", "op", "stage" */
 	char name[64], variant[64];
 	double flops, bytes;                    /* of one run; 0: does not count */
 	const struct row *yardstick;            /* what its rate is told in parts of, or NULL */
-	double seconds[BENCH_MAX_ROUNDS];
+	double seconds[BENCH_MAX_ROUNDS], cpu[BENCH_MAX_ROUNDS];
 	unsigned n;                             /* rounds seen */
 };
 struct report;                                  /* rows in the order they were made */
@@ -41,25 +48,23 @@ void report_free(struct report *r);
 /* The row of that name and variant, made when missing; NULL without memory. Stays where it is. */
 struct row *report_row(struct report *r, const char *group, const char *name, const char *variant);
 void report_forget(struct report *r);            /* all that was seen; the rows stay */
-void row_add(struct row *r, double seconds);
-double row_median(const struct row *r);         /* seconds; 0 when nothing was seen */
+void row_add(struct row *r, struct moment spent);
 /* Prints a table or JSON; an error of the output is told. */
 int report_print(const struct report *r, const struct vk_device_info *device,
 		 const struct bench_options *o, struct err *err);
 
-double bench_now(void);                         /* seconds of a clock that only goes forward */
 int bench_threads(void);                        /* CPUs this process may use */
 
 /* ---- the machine's limits ---- */
 
-/* Runs f on every CPU at once, each with its number; returns seconds, negative without threads. */
+/* Runs f on every CPU at once, each with its number; false without threads. */
 typedef void (*bench_work)(void *context, int thread, int n_threads);
-double bench_parallel(bench_work f, void *context);
+bool bench_parallel(bench_work f, void *context);
 
 /* Multiply-adds in registers on all CPUs; *ret_flops is what was counted. */
-double limit_fma(bool tiny, double *ret_flops);
+bool limit_fma(bool tiny, double *ret_flops);
 /* One pass of reading bytes (a multiple of 64) by all CPUs. */
-double limit_read(const void *data, size_t bytes);
+bool limit_read(const void *data, size_t bytes);
 
 /* Matrix products of libraries, y [m, n] = x [m, k] * w [n, k]^T in float32. */
 struct sgemm;
@@ -107,8 +112,8 @@ bool op_case_sgemm(const struct op_case *c, int ret_mnk[OP_DIMS]);
 double op_case_flops(const struct op_case *c);
 double op_case_bytes(const struct op_case *c);
 size_t op_case_elements(const struct op_case *c);       /* of the largest operand */
-/* Builds, runs, drops; *ret seconds of the run alone. */
-int op_case_run(const struct op_case *c, struct variant *v, const struct pool *pool, double *ret,
+/* Builds, runs, drops; *ret is what the run alone took. */
+int op_case_run(const struct op_case *c, struct variant *v, const struct pool *pool, struct moment *ret,
 		struct err *err);
 
 /* ---- stages of a model ---- */

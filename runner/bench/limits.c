@@ -14,12 +14,22 @@
 
 #include "runner/bench/bench_private.h"
 
-double bench_now(void)
+static double clock_seconds(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+struct moment moment_now(void)
+{
+	return (struct moment){ clock_seconds(CLOCK_MONOTONIC), clock_seconds(CLOCK_PROCESS_CPUTIME_ID) };
+}
+
+struct moment moment_minus(struct moment end, struct moment start)
+{
+	return (struct moment){ end.wall - start.wall, end.cpu - start.cpu };
 }
 
 int bench_threads(void)
@@ -48,15 +58,14 @@ static void *member_main(void *context)
 	return NULL;
 }
 
-double bench_parallel(bench_work f, void *context)
+bool bench_parallel(bench_work f, void *context)
 {
 	const int n = bench_threads();
 	struct member *members = calloc((size_t)n, sizeof *members);
-	const double start = bench_now();
 	int i, made;
 
 	if (!members)
-		return -1;
+		return false;
 	for (made = 1; made < n; made++) {
 		members[made] = (struct member){ .f = f, .context = context, .number = made, .n = n };
 		if (pthread_create(&members[made].thread, NULL, member_main, &members[made]) != 0)
@@ -66,7 +75,7 @@ double bench_parallel(bench_work f, void *context)
 	for (i = 1; i < made; i++)
 		pthread_join(members[i].thread, NULL);
 	free(members);
-	return made == n ? bench_now() - start : -1;
+	return made == n;
 }
 
 /* ---- multiply-adds ---- */
@@ -151,13 +160,13 @@ static void fma_work(void *context, int thread, int n_threads)
 		t->flops = flops;
 }
 
-double limit_fma(bool tiny, double *ret_flops)
+bool limit_fma(bool tiny, double *ret_flops)
 {
 	struct fma_task t = { .loop = widest_fma(), .rounds = tiny ? 1000 : 4000000 };
-	double seconds = bench_parallel(fma_work, &t);
+	bool done = bench_parallel(fma_work, &t);
 
 	*ret_flops = t.flops * bench_threads();
-	return seconds;
+	return done;
 }
 
 /* ---- memory ---- */
@@ -185,7 +194,7 @@ static void read_work(void *context, int thread, int n_threads)
 	(void)kept;
 }
 
-double limit_read(const void *data, size_t bytes)
+bool limit_read(const void *data, size_t bytes)
 {
 	return bench_parallel(read_work, &(struct read_task){ data, bytes / sizeof(line) });
 }

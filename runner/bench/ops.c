@@ -335,22 +335,22 @@ size_t op_case_elements(const struct op_case *c)
 
 /* ---- running one ---- */
 
-static int run_graph(struct graph *g, const struct operands *o, const struct pool *pool, double *ret,
+static int run_graph(struct graph *g, const struct operands *o, const struct pool *pool, struct moment *ret,
 		     struct err *err)
 {
-	double start;
+	struct moment start;
 	int r;
 
 	for (int i = 0; i < MAX_INPUTS; i++)
 		if (o->in[i].id)
 			graph_write(g, o->in[i], pool->f32);
-	start = bench_now();
+	start = moment_now();
 	r = graph_run(g, NULL, NULL, err);
-	*ret = bench_now() - start;
+	*ret = moment_minus(moment_now(), start);
 	return r;
 }
 
-int op_case_run(const struct op_case *c, struct variant *v, const struct pool *pool, double *ret,
+int op_case_run(const struct op_case *c, struct variant *v, const struct pool *pool, struct moment *ret,
 		struct err *err)
 {
 	const int column = c->dtype == DTYPE_F32 ? 0 : c->dtype == DTYPE_F16 ? 1 : 2;

@@ -49,10 +49,12 @@ void report_forget(struct report *r)
 		r->rows[i].n = 0;
 }
 
-void row_add(struct row *r, double seconds)
+void row_add(struct row *r, struct moment spent)
 {
-	if (r->n < BENCH_MAX_ROUNDS)
-		r->seconds[r->n++] = seconds;
+	if (r->n == BENCH_MAX_ROUNDS)
+		return;
+	r->seconds[r->n] = spent.wall;
+	r->cpu[r->n++] = spent.cpu;
 }
 
 static int compare_doubles(const void *a, const void *b)
@@ -62,23 +64,23 @@ static int compare_doubles(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-double row_median(const struct row *r)
+static double median(const double *values, unsigned n)
 {
 	double sorted[BENCH_MAX_ROUNDS];
 
-	if (r->n == 0)
+	if (n == 0)
 		return 0;
-	memcpy(sorted, r->seconds, r->n * sizeof *sorted);
-	qsort(sorted, r->n, sizeof *sorted, compare_doubles);
-	return (sorted[(r->n - 1) / 2] + sorted[r->n / 2]) / 2;
+	memcpy(sorted, values, n * sizeof *sorted);
+	qsort(sorted, n, sizeof *sorted, compare_doubles);
+	return (sorted[(n - 1) / 2] + sorted[n / 2]) / 2;
 }
 
 /* Per second, in 10^9; 0 where nothing is counted. */
 static double rate(const struct row *r, double work)
 {
-	const double median = row_median(r);
+	const double seconds = median(r->seconds, r->n);
 
-	return median > 0 ? 1e-9 * work / median : 0;
+	return seconds > 0 ? 1e-9 * work / seconds : 0;
 }
 
 /* The row's rate in parts of its yardstick's; 0 without one. */
@@ -105,8 +107,9 @@ static void set_rate(json_t *object, const char *key, double value)
 static json_t *row_json(const struct row *r)
 {
 	json_t *seconds = json_array();
-	json_t *object = json_pack("{ss ss ss sf}", "group", r->group, "name", r->name, "kernels",
-				   r->variant, "ms", 1e3 * row_median(r));
+	json_t *object = json_pack("{ss ss ss sf sf}", "group", r->group, "name", r->name, "kernels",
+				   r->variant, "ms", 1e3 * median(r->seconds, r->n), "cpu_ms",
+				   1e3 * median(r->cpu, r->n));
 
 	for (unsigned i = 0; i < r->n; i++)
 		json_array_append_new(seconds, json_real(r->seconds[i]));
@@ -153,7 +156,8 @@ static void print_number(int digits, double value)
 static void print_row(const struct row *r)
 {
 	printf("%-36s %-12s", r->name, r->variant);
-	print_number(2, 1e3 * row_median(r));
+	print_number(2, 1e3 * median(r->seconds, r->n));
+	print_number(2, 1e3 * median(r->cpu, r->n));
 	print_number(1, rate(r, r->flops));
 	print_number(1, rate(r, r->bytes));
 	print_number(2, part(r));
@@ -165,7 +169,7 @@ static int print_table(const struct report *r, const struct vk_device_info *d, c
 {
 	printf("easel %s, %s (%s), %d CPUs, median of %u interleaved rounds\n\n", EASEL_VERSION, d->name,
 	       d->driver, bench_threads(), o->rounds);
-	printf("%-36s %-12s%10s%10s%10s%10s  %s\n", "", "kernels", "ms", "GFLOP/s", "GB/s", "part", "of");
+	printf("%-36s %-12s%10s%10s%10s%10s%10s  %s\n", "", "kernels", "ms", "CPU ms", "GFLOP/s", "GB/s", "part", "of");
 	for (size_t i = 0; i < r->n; i++)
 		print_row(&r->rows[i]);
 	return fflush(stdout) == 0 ? 0 : err_errno(err, errno, "cannot write the results");

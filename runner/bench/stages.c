@@ -14,14 +14,14 @@
 
 /* When what began, in a clock of its own. */
 struct times {
-	double encode, denoise, step, decode;   /* the start of each; step: of the last one */
-	double last_step;                       /* seconds */
+	struct moment encode, denoise, step, decode;    /* the start of each; step: of the last one */
+	struct moment last_step;                /* what it took */
 };
 
 static void on_progress(void *context, const char *phase, uint32_t step, uint32_t total)
 {
 	struct times *t = context;
-	const double now = bench_now();
+	const struct moment now = moment_now();
 
 	(void)total;
 	if (!strcmp(phase, "encode")) {
@@ -32,7 +32,7 @@ static void on_progress(void *context, const char *phase, uint32_t step, uint32_
 		t->denoise = t->step = now;
 	} else if (!strcmp(phase, "denoise")) {
 		/* The first step also builds its graph: later ones are what counts. */
-		t->last_step = now - t->step;
+		t->last_step = moment_minus(now, t->step);
 		t->step = now;
 	}
 }
@@ -76,28 +76,29 @@ static int draw(struct pipeline *p, const struct bench_options *o, struct times 
 	return r;
 }
 
-static int add(struct report *r, const char *stage, const char *variant, double seconds, struct err *err)
+static int add(struct report *r, const char *stage, const char *variant, struct moment spent,
+	       struct err *err)
 {
 	struct row *row = report_row(r, "stage", stage, variant);
 
 	if (!row)
 		return err_set(err, -ENOMEM, "too many rows");
-	row_add(row, seconds);
+	row_add(row, spent);
 	return 0;
 }
 
-static int report_times(struct report *r, const char *variant, const struct times *t, double load,
-			double end, struct err *err)
+static int report_times(struct report *r, const char *variant, const struct times *t,
+			struct moment load, struct moment end, struct err *err)
 {
-	const struct { const char *name; double seconds; } stages[] = {
-		{ "load", load }, { "text encode", t->denoise - t->encode },
-		{ "first steps", t->decode - t->denoise - t->last_step },
-		{ "step", t->last_step }, { "decode", end - t->decode },
+	const struct { const char *name; struct moment spent; } stages[] = {
+		{ "load", load }, { "text encode", moment_minus(t->denoise, t->encode) },
+		{ "first steps", moment_minus(moment_minus(t->decode, t->denoise), t->last_step) },
+		{ "step", t->last_step }, { "decode", moment_minus(end, t->decode) },
 	};
 	int code = 0;
 
 	for (size_t i = 0; i < sizeof stages / sizeof stages[0] && code == 0; i++)
-		code = add(r, stages[i].name, variant, stages[i].seconds, err);
+		code = add(r, stages[i].name, variant, stages[i].spent, err);
 	return code;
 }
 
@@ -108,19 +109,19 @@ int stages_run(const struct bench_options *o, const struct variant *v, struct re
 	struct manifest *m = NULL;
 	struct store *s = NULL;
 	struct times t = { 0 };
-	double load;
+	struct moment load;
 	int r;
 
 	variant_select(v);
 	r = read_model(o->model, &s, &m, err);
-	load = bench_now();
+	load = moment_now();
 	if (r == 0)
 		r = pipeline_open(v->vk, s, m, NULL, NULL, &p, err);
-	load = bench_now() - load;
+	load = moment_minus(moment_now(), load);
 	if (r == 0)
 		r = draw(p, o, &t, err);
 	if (r == 0)
-		r = report_times(report, v->name, &t, load, bench_now(), err);
+		r = report_times(report, v->name, &t, load, moment_now(), err);
 	pipeline_close(&p);
 	manifest_free(m);
 	store_close(s);

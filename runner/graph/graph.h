@@ -66,6 +66,11 @@ struct op_class {
 	const char *name;
 	uint32_t row_multiple;                  /* bands start at multiples of this; 1 if 0 */
 	bool whole;                             /* rows cannot be cut into bands */
+	/*
+	 * An element of out depends on in[0] by that element alone, or by its row, all of
+	 * which is read before any of it is written: out may take in[0]'s place.
+	 */
+	bool in_place;
 	/* Floating-point operations for one output row, for slicing. */
 	double (*row_flops)(const struct node *n);
 	/*
@@ -120,6 +125,8 @@ int graph_plan(struct graph *g, uint64_t *ret_bytes, struct err *err);
 int graph_build(struct graph *g, struct arena *arena, struct err *err);
 size_t graph_n_nodes(const struct graph *g);     /* after planning: of those that were joined, one */
 bool graph_stale(const struct graph *g, const struct arena *arena);     /* recorded for an older arena: build again */
+/* Memory of the host that a built graph holds, the driver's part of it estimated. */
+uint64_t graph_host_bytes(const struct graph *g);
 /* Asked between slices; true stops the run with -ECANCELED. NULL: never. */
 typedef bool (*graph_cancelled)(void *context);
 int graph_run(struct graph *g, graph_cancelled cancelled, void *context, struct err *err);
@@ -132,6 +139,8 @@ const char *graph_tap_name(const struct graph *g, size_t i, T *ret);
 
 /* -ENOMEM, saying so, when the device has no room for a workspace of so many bytes. */
 int arena_check(struct vk *vk, uint64_t bytes, struct err *err);
+/* Grows the arena to at least so many bytes, which makes older recordings stale. */
+int arena_reserve(struct vk *vk, struct arena *a, uint64_t bytes, struct err *err);
 void arena_finish(struct vk *vk, struct arena *a);
 
 /* Bytes between rows of x. */

@@ -13,7 +13,8 @@ struct tensor {
 	bool host;                              /* root: in the graph's host buffer, not in the arena */
 	bool input;                             /* root: written by the host */
 	bool used;                              /* root: first and last hold */
-	uint32_t first, last;                   /* nodes */
+	uint32_t first, last;                   /* nodes; of a home: also of those that moved in */
+	uint32_t home;                          /* root: id of the one whose place it takes; its own: none */
 };
 
 struct tap {

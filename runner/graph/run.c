@@ -42,7 +42,7 @@ int arena_check(struct vk *vk, uint64_t bytes, struct err *err)
 		       bytes, vk_info(vk)->name, most);
 }
 
-static int arena_reserve(struct vk *vk, struct arena *a, uint64_t bytes, struct err *err)
+int arena_reserve(struct vk *vk, struct arena *a, uint64_t bytes, struct err *err)
 {
 	int r;
 
@@ -133,6 +133,15 @@ static int run_host_step(struct graph *g, const struct step *s, graph_cancelled 
 			return err_set(err, r, "%s (node %zu): %s", g->nodes[i].op->name, i, strerror(-r));
 	}
 	return 0;
+}
+
+uint64_t graph_host_bytes(const struct graph *g)
+{
+	/* Views, bindings and push constants of a recorded kernel. */
+	const uint64_t recorded = 2048;
+
+	return g->host_bytes + g->n_tensors * sizeof *g->tensors +
+	       g->n_nodes * (sizeof *g->nodes + recorded);
 }
 
 int graph_run(struct graph *g, graph_cancelled cancelled, void *context, struct err *err)

@@ -40,7 +40,7 @@ static void dispatch(const struct node *n, const struct vk_limits *limits, uint3
 }
 
 const struct op_class elementwise_op = {
-	.name = "elementwise", .row_flops = row_flops, .kernels = {
+	.name = "elementwise", .in_place = true, .row_flops = row_flops, .kernels = {
 		[KERNELS_SHUFFLE] = { .dispatch = dispatch },
 		[KERNELS_HOST] = { .run = host_elementwise },
 	},

@@ -117,7 +117,7 @@ static const struct op_class merge = {
 	},
 };
 static const struct op_class apply = {
-	.name = "group_norm (apply)", .row_flops = apply_flops, .absorb = absorb_apply, .kernels = {
+	.name = "group_norm (apply)", .in_place = true, .row_flops = apply_flops, .absorb = absorb_apply, .kernels = {
 		[KERNELS_SHUFFLE] = { .dispatch = dispatch_apply },
 		[KERNELS_HOST] = { .run = host_group_norm_apply },
 	},

@@ -85,13 +85,13 @@ static bool absorb(const struct node *self, const struct node *consumer, unsigne
 		ret->in[2] = consumer->in[1];
 		return true;
 	}
-	ret->in[1] = tail == NORM_TAIL_ADD ? self->in[0] : consumer->in[1];
-	ret->in[2] = tail == NORM_TAIL_SCALE1 ? self->in[0] : consumer->in[0];
+	ret->in[1] = tail == NORM_TAIL_ADD ? consumer->in[0] : consumer->in[1];
+	ret->in[2] = tail == NORM_TAIL_SCALE1 ? consumer->in[1] : consumer->in[0];
 	return true;
 }
 
 static const struct op_class norm = {
-	.name = "norm", .row_flops = row_flops, .absorb = absorb, .kernels = {
+	.name = "norm", .in_place = true, .row_flops = row_flops, .absorb = absorb, .kernels = {
 		[KERNELS_SHUFFLE] = { .dispatch = dispatch },
 		[KERNELS_HOST] = { .run = host_norm },
 	},

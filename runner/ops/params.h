@@ -25,8 +25,8 @@ enum { CONV3X3_NORM_WEIGHT = 2, CONV3X3_NORM_BIAS = 3 };        /* in node.weigh
 extern const struct op_class conv3x3_op;        /* what absorbs a norm */
 
 /*
- * What follows a norm z in the same node. Inputs are then x, row, other; what a tail does
- * not name is x again. TAIL_* of shaders/norm.comp.
+ * What follows a norm z in the same node. Inputs are then x, row, other; for what a tail
+ * does not name the one it names stands in. TAIL_* of shaders/norm.comp.
  */
 enum norm_tail {
 	NORM_TAIL_NONE,

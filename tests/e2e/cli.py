@@ -469,6 +469,12 @@ class Run(Cli):
         _, body = self.drawn(stdin=b"caf\xc3\xa9 \xff", text=False)
         self.assertEqual(body["prompt"], "café \ufffd")
 
+    def test_step_cache(self):
+        result, body = self.drawn("x", "--step-cache", "teacache:0.2", "--seed", "3", "--verbose",
+                                  lines=[{**DONE, "steps_reused": 4}])
+        self.assertEqual(body, {"model": "m", "prompt": "x", "options": {"seed": 3, "step_cache": "teacache:0.2"}})
+        self.assertIn("steps reused:         4\n", result.stderr)
+
     def picture(self, name, data=PNG):
         with open(os.path.join(self.folder, name), "wb") as file:
             file.write(data)

@@ -155,6 +155,7 @@ class Commands(Session):
                 "  /set seed <n>      Set random seed\n"
                 "  /set negative <s>  Set negative prompt\n"
                 "  /set guidance <x>  Set guidance scale\n"
+                "  /set step-cache <how>  Set how steps reuse work\n"
                 "  /set strength <x>  Set how much an image changes\n"
                 "  /show              Show current settings\n"
                 "  /bye               Exit\n\n"
@@ -177,6 +178,9 @@ class Commands(Session):
             "from 0 to 1", "/set strength nan": "Error: strength must be a number from 0 to 1",
             "/set strength": "Cleared strength",
             "/set g 3.5": "Set guidance to 3.5", "/set guidance -1": "Error: guidance must be a number from 0 to 100",
+            "/set step_cache teacache:0.2": "Set step_cache to: teacache:0.2", "/set step_cache": "Cleared step_cache",
+            "/set step-cache on": "Error: step_cache must be off, teacache or reference, also with a threshold as in "
+            "teacache:0.2",
             "/set foo 1": "Error: unknown option: foo (try /help)", "/set width": "Error: usage: /set <option> <value>",
             "/set foo": "Error: usage: /set <option> <value>", "/set": "Unknown command: /set (try /help)",
             "/settle down": "Unknown command: /settle (try /help)", "/foo bar": "Unknown command: /foo (try /help)",
@@ -197,14 +201,16 @@ class Commands(Session):
 
     def test_settings_are_sent(self):
         terminal = self.prompted(Stream(DONE), Stream(DONE))
-        terminal.send("/set width 512\r/set seed 7\r/set neg blur\r/set strength 0.5\r/set guidance 2\ra\r")
+        terminal.send("/set width 512\r/set seed 7\r/set neg blur\r/set strength 0.5\r/set guidance 2\r"
+                      "/set step_cache reference\ra\r")
         self.saved(terminal)
-        terminal.send("/set seed 0\r/set negative\r/set strength\r/set guidance\r/set steps 2\rb\r")
+        terminal.send("/set seed 0\r/set negative\r/set strength\r/set guidance\r/set step_cache\r"
+                      "/set steps 2\rb\r")
         self.saved(terminal)
         self.leave(terminal)
         self.assertEqual(self.drawings(), [
-            {"model": "m", "prompt": "a", "width": 512, "options": {"seed": 7}, "negative": "blur", "strength": 0.5,
-             "guidance": 2.0},
+            {"model": "m", "prompt": "a", "width": 512, "options": {"seed": 7, "step_cache": "reference"},
+             "negative": "blur", "strength": 0.5, "guidance": 2.0},
             {"model": "m", "prompt": "b", "width": 512, "steps": 2}])
 
 

@@ -51,9 +51,9 @@ class Members(FormsTest):
     def test_count_stream_and_ignored(self):
         answer = self.send(form(*TEXT, IMAGE, part("n", "2"), part("stream", "true"), part("user", "u"),
                                 part("background", "auto"), part("input_fidelity", "high"), part("steps", "2"),
-                                part("partial_images", "1"), part("quality", "hd")))
+                                part("sampler", "x"), part("quality", "hd")))
         self.assertEqual(answer.headers["Content-Type"], "text/event-stream")
-        self.assertEqual(answer.headers["X-Easel-Ignored"], "quality, user, background, partial_images, input_fidelity")
+        self.assertEqual(answer.headers["X-Easel-Ignored"], "quality, user, background, input_fidelity, sampler")
         self.assertEqual(re.findall(rb'"step":(\d+),"total":4', answer.body), [b"1", b"2", b"3", b"4"])
 
     def test_files(self):

@@ -22,6 +22,8 @@ class Generate(GatewayTest):
         cls.gateway.store.model("text", capabilities=("completion",))
         cls.gateway.store.model("tuned", params={"width": 128, "height": 96, "steps": 7, "guidance": 3.5,
                                                  "negative_prompt": "blurry"})
+        cls.gateway.store.model("cached", params={"step_cache": "teacache:0.25"})
+        cls.gateway.store.model("odd", params={"step_cache": "of another version"})
 
     def drawn(self, **members):
         answer = self.generate(**members)
@@ -74,6 +76,29 @@ class Generate(GatewayTest):
         self.assertEqual(self.drawn(seed=5, options={"seed": 6})["seed"], 6)
         self.assertEqual(self.drawn(seed=5, options={})["seed"], 5)
         self.assertEqual(self.generate(options={"seed": "x"}).status, 200)
+
+    def test_step_cache(self):
+        for members, cache in (({}, None), ({"step_cache": "off"}, None), ({"step_cache": ""}, None),
+                               ({"step_cache": "teacache"}, ("teacache", 0.15)),
+                               ({"options": {"step_cache": "teacache:0.3"}}, ("teacache", 0.3)),
+                               ({"options": {"step_cache": "reference"}}, ("reference", 0.15)),
+                               ({"step_cache": "reference:0", "options": {"step_cache": "teacache"}}, ("reference", 0)),
+                               ({"model": "cached"}, ("teacache", 0.25)),
+                               ({"model": "cached", "step_cache": "off"}, None),
+                               ({"model": "cached", "step_cache": "reference:.5"}, ("reference", 0.5)),
+                               ({"model": "odd"}, None)):
+            answer = self.generate(steps=8, **members)
+            drawn = asked(answer.json["image"])
+            self.assertEqual((drawn.get("step_cache"), drawn.get("step_cache_threshold")), cache or (None, None), members)
+            self.assertEqual(answer.json.get("steps_reused"), 4 if cache else None, members)
+        for text in ("on", "teacache:", "teacache:x", "teacache:-1", "teacache:1e9", "teacache:nan", "off:1", "TeaCache",
+                     "reference:0.1x", "teacache:."):
+            for members in ({"step_cache": text}, {"options": {"step_cache": text}}):
+                self.refused(self.generate(**members), 400, "step_cache must be off, teacache or reference, the latter "
+                             f"two also with a threshold from 0 to 1000 as in teacache:0.2, not '{text}'")
+        self.assertIn("step_cache", self.generate(options={"step_cache": 1}).error)
+        last = self.generate(stream=True, steps=6, step_cache="teacache").lines[-1]
+        self.assertEqual(last["steps_reused"], 3)
 
     def test_seeds(self):
         for seed in (0, -1, None):

@@ -99,14 +99,14 @@ static void model_open(struct model *m, const char *name, const char *const *wit
 	struct err err;
 
 	if (model_bind(m, name, without, &err) < 0 ||
-	    weights_load(m->p.weights, vk, NULL, NULL, &err) < 0)
+	    weights_load(m->p.weights, vk, WEIGHTS_PICTURE, NULL, NULL, &err) < 0)
 		fail_msg("%s: %s", name, err.text);
 }
 
 static void model_close(struct model *m)
 {
-	stage_drop(&m->p.decode);
-	stage_drop(&m->p.encode);
+	stage_set_drop(&m->p.decode);
+	stage_set_drop(&m->p.encode);
 	arena_finish(vk, &m->p.shop.arena);
 	weights_close(vk, &m->p.weights);
 	m->family.vae->free(m->p.parts.vae);

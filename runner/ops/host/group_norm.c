@@ -88,18 +88,20 @@ void host_group_norm_merge(const struct host_call *c)
 	host_run(c->pool, p->groups, one_group, c);
 }
 
-VECTOR static void normalize(const struct host_group_norm *a, const float *x, float *restrict y, uint32_t n)
+VECTOR static void normalize(const struct host_group_norm *a, const float *x, float *y, uint32_t n)
 {
 	const float *mean = a->mean, *factor = a->factor, *bias = a->bias;
 
+	IN_PLACE
 	for (uint32_t i = 0; i < n; i++)
 		y[i] = (x[i] - mean[i]) * factor[i] + bias[i];
 }
 
-VECTOR static void normalize_silu(const struct host_group_norm *a, const float *x, float *restrict y, uint32_t n)
+VECTOR static void normalize_silu(const struct host_group_norm *a, const float *x, float *y, uint32_t n)
 {
 	const float *mean = a->mean, *factor = a->factor, *bias = a->bias;
 
+	IN_PLACE
 	for (uint32_t i = 0; i < n; i++)
 		y[i] = vector_silu((x[i] - mean[i]) * factor[i] + bias[i]);
 }

@@ -34,6 +34,7 @@ VECTOR static float sum_powers(const float *x, uint32_t n, float center, int pow
 
 VECTOR static void apply(const float *x, const float *w, float *y, uint32_t n, float center, float factor)
 {
+	IN_PLACE
 	for (uint32_t i = 0; i < n; i++)
 		y[i] = (x[i] - center) * factor * (w ? w[i] : 1);
 }
@@ -43,6 +44,7 @@ VECTOR static void add_tail(float *y, const float *row, const float *other, uint
 {
 	switch (tail) {
 	case NORM_TAIL_ADD:
+		IN_PLACE
 		for (uint32_t i = 0; i < n; i++)
 			y[i] += other[i];
 		return;
@@ -51,6 +53,7 @@ VECTOR static void add_tail(float *y, const float *row, const float *other, uint
 			y[i] *= row[i];
 		return;
 	default:
+		IN_PLACE
 		for (uint32_t i = 0; i < n; i++)
 			y[i] = y[i] * row[i] + other[i];
 	}
@@ -83,7 +86,7 @@ static void norm_rows(const struct host_call *c, struct host_worker *worker, uin
 
 		apply(x, c->weights[0] ? w : NULL, y, n, center, 1 / sqrtf(mean + p->eps));
 		if (p->tail)
-			add_tail(y, row, host_in(c, 2, p->tail == NORM_TAIL_SCALE1_ADD ? 0 : r), n, p->tail);
+			add_tail(y, row, host_in(c, 2, c->node->in[2].rows > 1 ? r : 0), n, p->tail);
 	}
 }
 
