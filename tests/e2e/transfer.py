@@ -238,6 +238,5 @@ class Elsewhere(EaselTest):
         self.assertEqual(len({row[1] for row in rows}), 1, rows)
 
 
-
 if __name__ == "__main__":
     unittest.main()
