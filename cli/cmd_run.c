@@ -60,9 +60,7 @@ static int pull(struct client *c, const struct picture_flags *f, const char *nam
 	struct err why;
 	int r = transfer_pull(c, name, &flags, &why);
 
-	if (r == -ENOENT)
-		return r;
-	if (r < 0)
+	if (r < 0 && r != -EOPNOTSUPP)
 		*err = why;
 	return r;
 }

@@ -90,7 +90,7 @@ const struct flag picture_options[] = {
 	  .picture = &guidance },
 	{ "step-cache", 0, FLAG_TEXT, AT(step_cache), "how",
 	  "Reuse work between steps: off, teacache[:threshold], reference[:threshold]", FLAGS_IMAGE,
-	  .picture = &step_cache },
+	  .offers = "off teacache reference", .picture = &step_cache },
 	{ "image", 0, FLAG_LIST, AT(images), "file",
 	  "Image to start from or to refer to (repeatable)", FLAGS_IMAGE, COMPLETE_IMAGE },
 	{ "strength", 0, FLAG_FLOAT, AT(strength), "num",

@@ -14,9 +14,9 @@
 #include "cli/save.h"
 #include "cli/text.h"
 #include "cli/session.h"
-#include "common/step_cache.h"
 
 #define DEFAULT_SIDE 1024
+#define USAGE_COLUMNS 17       /* as Ollama prints them; longer ones stand out */
 
 struct session {
 	struct client *client;
@@ -31,12 +31,12 @@ struct session {
 /* ---- /help ---- */
 
 /* "/set width <n>" */
-static int usage_of(const struct flag *o, char *ret, size_t size)
+static void usage_of(const struct flag *o, char *ret, size_t size)
 {
 	const char *word = o->type == FLAG_INT ? "n" : o->type == FLAG_FLOAT ? "x" : "s";
 
-	return snprintf(ret, size, "/set %s <%s>", o->name,
-			o->picture->word ? o->picture->word : word);
+	snprintf(ret, size, "/set %s <%s>", o->name,
+		 o->picture->word ? o->picture->word : word);
 }
 
 static bool is_setting(const struct flag *o)
@@ -47,20 +47,17 @@ static bool is_setting(const struct flag *o)
 static void print_help(void)
 {
 	char usage[64];
-	int width = 0;
 
-	for (const struct flag *o = picture_options; o->name; o++)
-		if (is_setting(o) && usage_of(o, usage, sizeof usage) > width)
-			width = usage_of(o, usage, sizeof usage);
 	fprintf(stderr, "Commands:\n");
 	for (const struct flag *o = picture_options; o->name; o++) {
 		if (!is_setting(o))
 			continue;
 		usage_of(o, usage, sizeof usage);
-		fprintf(stderr, "  %-*s  Set %s\n", width, usage, o->picture->title);
+		fprintf(stderr, "  %-*s  Set %s\n", USAGE_COLUMNS, usage, o->picture->title);
 	}
 	fprintf(stderr, "  %-*s  Show current settings\n  %-*s  Exit\n\n"
-		"Or type a prompt to generate an image.\n\n", width, "/show", width, "/bye");
+		"Or type a prompt to generate an image.\n\n", USAGE_COLUMNS, "/show",
+		USAGE_COLUMNS, "/bye");
 }
 
 /* ---- /show ---- */

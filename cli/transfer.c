@@ -17,7 +17,7 @@
 struct transfer {
 	struct progress progress;
 	bool push;
-	bool done;
+	bool begun, done;
 };
 
 /* "pulling 5a6cb5be65b9:", "pulling model:"; of a push what the server says. */
@@ -41,6 +41,7 @@ static int on_line(void *ctx, const json_t *line, struct err *err)
 	char label[80];
 
 	(void)err;
+	t->begun = true;
 	t->done = !strcmp(status, "success");
 	if (!*digest && *status)
 		progress_spin(&t->progress, status);
@@ -76,8 +77,10 @@ int transfer_pull(struct client *c, const char *model, const struct transfer_fla
 		  struct err *err)
 {
 	struct transfer t = { .push = false };
+	int r = transfer(c, "/api/pull", model, f, &t, err);
 
-	return transfer(c, "/api/pull", model, f, &t, err);
+	/* Whatever fails in a registry is told behind the first line. */
+	return (r == -EREMOTEIO || r == -ENOENT) && !t.begun ? -EOPNOTSUPP : r;
 }
 
 int transfer_push(struct client *c, const char *model, const struct transfer_flags *f,

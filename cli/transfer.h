@@ -12,7 +12,8 @@ struct transfer_flags {
 
 /*
  * Has the server pull or push the model, with progress on stderr. Errors as those of
- * client_stream(), -ECANCELED after a signal.
+ * client_stream(), -ECANCELED after a signal; -EOPNOTSUPP when the server refused to begin a
+ * pull.
  */
 int transfer_pull(struct client *c, const char *model, const struct transfer_flags *f,
 		  struct err *err);

@@ -115,7 +115,7 @@ class Basics(Session):
             self.leave(terminal)
             errors.seek(0)
             text = errors.read().decode()
-        self.assertTrue(text.startswith("Commands:\n  %-21s  Set image width\n" % "/set width <n>"), text)
+        self.assertTrue(text.startswith("Commands:\n  /set width <n>     Set image width\n"), text)
         for part in ("\nCurrent settings:\n", "\nUnknown command: /foo (try /help)\nSet steps to 3\n",
                      "Generating: step 1/9\n"):
             self.assertIn(part, text)
@@ -149,16 +149,16 @@ class Commands(Session):
 
     def test_help(self):
         text = ("Commands:\n"
-                "  /set width <n>         Set image width\n"
-                "  /set height <n>        Set image height\n"
-                "  /set steps <n>         Set denoising steps\n"
-                "  /set seed <n>          Set random seed\n"
-                "  /set negative <s>      Set negative prompt\n"
-                "  /set guidance <x>      Set guidance scale\n"
+                "  /set width <n>     Set image width\n"
+                "  /set height <n>    Set image height\n"
+                "  /set steps <n>     Set denoising steps\n"
+                "  /set seed <n>      Set random seed\n"
+                "  /set negative <s>  Set negative prompt\n"
+                "  /set guidance <x>  Set guidance scale\n"
                 "  /set step-cache <how>  Set how steps reuse work\n"
-                "  /set strength <x>      Set how much an image changes\n"
-                "  /show                  Show current settings\n"
-                "  /bye                   Exit\n\n"
+                "  /set strength <x>  Set how much an image changes\n"
+                "  /show              Show current settings\n"
+                "  /bye               Exit\n\n"
                 "Or type a prompt to generate an image.\n\n")
         self.assertEqual(self.answers("/help", "/?", " /helpme"), [text] * 3)
 
