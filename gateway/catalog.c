@@ -13,16 +13,26 @@
 
 /* Younger than this, a file may change again without its times telling. */
 #define SETTLED_NS INT64_C(1000000000)
+#define N_OPENED 4u                     /* manifests kept whole: those that are drawn with */
 
 struct kept {
 	struct catalog_entry entry;
 	struct store_stamp stamp;       /* newest_ns 0: read it again */
 };
 
+/* One whole manifest. */
+struct opened {
+	struct model_name name;
+	struct store_stamp stamp;
+	struct manifest *manifest;      /* NULL: a free place */
+};
+
 struct catalog {
 	struct store *store;
 	struct kept *kept;              /* sorted by name */
 	size_t n;
+	struct opened opened[N_OPENED];
+	size_t next;                    /* the place that is given away next */
 };
 
 int catalog_create(struct store *store, struct catalog **ret, struct err *err)
@@ -57,7 +67,49 @@ void catalog_destroy(struct catalog *c)
 	if (!c)
 		return;
 	forget(c);
+	for (size_t i = 0; i < N_OPENED; i++)
+		manifest_free(c->opened[i].manifest);
 	free(c);
+}
+
+struct store *catalog_store(struct catalog *c)
+{
+	return c->store;
+}
+
+static bool is_settled(const struct store_stamp *stamp)
+{
+	return time_now_ns() - stamp->newest_ns >= SETTLED_NS;
+}
+
+/* Where a manifest of that name is kept, true or not; else the next place. */
+static struct opened *find_place(struct catalog *c, const struct model_name *name)
+{
+	for (size_t i = 0; i < N_OPENED; i++)
+		if (c->opened[i].manifest && name_equal(&c->opened[i].name, name))
+			return &c->opened[i];
+	return &c->opened[c->next++ % N_OPENED];
+}
+
+int catalog_read(struct catalog *c, const struct model_name *name, struct manifest **ret,
+		 struct err *err)
+{
+	struct opened *place = find_place(c, name);
+	struct store_stamp stamp;
+	int r;
+
+	store_stamp(c->store, name, &stamp);
+	if (place->manifest && name_equal(&place->name, name) &&
+	    !memcmp(&place->stamp, &stamp, sizeof(stamp))) {
+		*ret = manifest_share(place->manifest);
+		return 0;
+	}
+	r = store_read(c->store, name, ret, err);
+	if (r < 0 || !is_settled(&stamp))
+		return r;
+	manifest_free(place->manifest);
+	*place = (struct opened){ *name, stamp, manifest_share(*ret) };
+	return 0;
 }
 
 /* Moves out what is kept of that name if it is still true; *at is where to look first. */
@@ -118,30 +170,31 @@ static bool look(struct catalog *c, const struct model_name *name, size_t *at, s
 		log_warn("left out of the list: %s/%s: %s", name->model, name->tag, err.text);
 		return false;
 	}
-	if (time_now_ns() - ret->stamp.newest_ns < SETTLED_NS)
+	if (!is_settled(&ret->stamp))
 		ret->stamp.newest_ns = 0;
 	return true;
 }
 
 static int refresh(struct catalog *c, struct err *err)
 {
-	struct catalog now = { .store = c->store };
+	struct kept *kept;
 	struct model_name *names;
-	size_t n, at = 0;
+	size_t n, at = 0, n_kept = 0;
 	int r = store_names(c->store, &names, &n, err);
 
 	if (r < 0)
 		return r;
-	now.kept = calloc(n + 1, sizeof(*now.kept));
-	if (!now.kept) {
+	kept = calloc(n + 1, sizeof(*kept));
+	if (!kept) {
 		free(names);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
 	for (size_t i = 0; i < n; i++)
-		now.n += look(c, &names[i], &at, &now.kept[now.n]);
+		n_kept += look(c, &names[i], &at, &kept[n_kept]);
 	free(names);
 	forget(c);
-	*c = now;
+	c->kept = kept;
+	c->n = n_kept;
 	return 0;
 }
 

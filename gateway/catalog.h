@@ -8,9 +8,10 @@
 #include "common/store.h"
 
 /*
- * What lists of models tell, kept from one list to the next: a manifest of a thousand
- * layers takes milliseconds to read, and clients ask for lists all the time. The disk is
- * looked at each time; only what did not change there is not read again.
+ * The models of the store: what lists tell of them, and the manifests read last. Both are
+ * kept, since a manifest of a thousand layers takes milliseconds to read, and clients ask
+ * all the time. The disk is looked at each time; only what did not change there is not
+ * read again.
  */
 struct catalog_entry {
 	struct model_name name;
@@ -21,6 +22,11 @@ struct catalog_entry {
 };
 
 struct catalog;
+
+struct store *catalog_store(struct catalog *c);
+/* store_read() that keeps the last few; *ret may be shared and is not to be changed. */
+int catalog_read(struct catalog *c, const struct model_name *name, struct manifest **ret,
+		 struct err *err);
 
 int catalog_create(struct store *store, struct catalog **ret, struct err *err);
 void catalog_destroy(struct catalog *c);

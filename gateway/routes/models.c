@@ -47,7 +47,7 @@ void route_model(struct gateway *gw, struct http_request *q)
 	int r = model_name_read(id, "remote model details are unavailable", &name, &err);
 
 	if (r == 0)
-		r = model_read(gw->store, &name, &manifest, &err);
+		r = model_read(gw->catalog, &name, &manifest, &err);
 	if (r < 0) {
 		reply_error(q, &err);
 		return;

@@ -175,7 +175,12 @@ class Lists(GatewayTest):
         wait_for("files old enough to be kept", lambda: time.time() - os.stat(path).st_ctime > 1.2)
         for _ in range(3):
             self.assertEqual(self.digests(), wanted)
+            self.assertNotIn("parameters", self.gateway.post("/api/show", {"model": "A"}).json)
         wanted["a:latest"] = store.model("a", params={"steps": 3})
+        for _ in range(2):
+            self.assertIn("steps", self.gateway.post("/api/show", {"model": "A"}).json["parameters"])
+            self.assertEqual(self.gateway.post("/api/generate", {"model": "a"}).status, 200)
+        self.assertEqual(self.gateway.ps()[0]["digest"], wanted["a:latest"])
         wanted["c:latest"] = store.model("c")
         self.assertEqual(self.digests(), wanted)
         self.assertEqual(self.gateway.request("DELETE", "/api/delete", {"model": "b"}).status, 200)
@@ -186,6 +191,7 @@ class Lists(GatewayTest):
         with open(path, "w", encoding="ascii") as file:
             file.write("{")
         self.assertNotIn("a:latest", self.digests())
+        self.assertEqual(self.gateway.post("/api/show", {"model": "a"}).status, 500)
 
 
 class Empty(GatewayTest):
