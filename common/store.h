@@ -80,6 +80,21 @@ int store_write(struct store *s, const struct model_name *name, const void *byte
 int store_delete(struct store *s, const struct model_name *name, struct err *err);
 int store_copy(struct store *s, const struct model_name *from, const struct model_name *to, struct err *err);
 
+/* Every name that has a tag, good or damaged, each once, sorted; the caller frees. */
+int store_names(struct store *s, struct model_name **ret, size_t *ret_n, struct err *err);
+/*
+ * What the disk says of a tag's files without reading them: equal bytes mean that nothing
+ * changed. newest_ns is their latest change, Unix time; 0 when there is none.
+ */
+struct store_stamp {
+	int64_t newest_ns;
+	struct {
+		uint64_t inode, size;
+		int64_t changed_ns;
+	} files[6];
+};
+void store_stamp(const struct store *s, const struct model_name *name, struct store_stamp *ret);
+
 struct store_entry {
 	struct model_name name;
 	struct manifest *manifest;

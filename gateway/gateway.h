@@ -16,6 +16,7 @@
 struct gateway {
 	struct event_base *base;
 	struct store *store;
+	struct catalog *catalog;        /* what lists of its models tell */
 	struct access *access;
 	struct http_server *http;
 	struct runners *runners;

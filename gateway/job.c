@@ -10,11 +10,13 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/timefmt.h"
+#include "gateway/catalog.h"
 #include "gateway/job.h"
 #include "gateway/models.h"
 
-int job_find_model(struct job *job, struct store *store, const char *model, struct err *err)
+int job_find_model(struct job *job, struct catalog *catalog, const char *model, struct err *err)
 {
+	struct store *store = catalog_store(catalog);
 	struct model_card card;
 	int r;
 
@@ -26,7 +28,7 @@ int job_find_model(struct job *job, struct store *store, const char *model, stru
 	r = model_name_read(model, "remote model is unavailable", &job->name, err);
 	if (r < 0)
 		return r;
-	r = model_read(store, &job->name, &job->manifest, err);
+	r = model_read(catalog, &job->name, &job->manifest, err);
 	if (r == -ENOENT)
 		return err_set(err, -ENOENT, "model '%s' not found", model);
 	if (r == 0)

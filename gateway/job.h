@@ -15,6 +15,7 @@
 #include "gateway/sched.h"
 
 struct job;
+struct catalog;
 
 /* How a job's life reaches its client; one per route. Not called once the client left. */
 struct job_handler {
@@ -55,7 +56,7 @@ struct job {
 };
 
 /* Finds the model: -EINVAL, -EPERM, -ENOENT "model '<as written>' not found", -EBADMSG. */
-int job_find_model(struct job *job, struct store *store, const char *model, struct err *err);
+int job_find_model(struct job *job, struct catalog *catalog, const char *model, struct err *err);
 /* -EINVAL: the model cannot draw, or not what was asked. */
 int job_check(const struct job *job, struct err *err);
 /* Counts the prompts among all; false when there is no room. */

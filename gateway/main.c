@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "common/settings.h"
 #include "common/timefmt.h"
+#include "gateway/catalog.h"
 #include "gateway/gateway.h"
 #include "gateway/imports.h"
 #include "gateway/kept_files.h"
@@ -211,6 +212,7 @@ static void server_finish(struct server *server)
 	imports_destroy(gw->imports);
 	runners_destroy(gw->runners);
 	access_destroy(gw->access);
+	catalog_destroy(gw->catalog);
 	store_close(gw->store);
 	for (size_t i = 0; i < sizeof(server->signals) / sizeof(server->signals[0]); i++)
 		if (server->signals[i])
@@ -316,6 +318,8 @@ static int create_all(struct server *server, struct err *err)
 		r = create_access(gw, err);
 	if (r == 0)
 		r = open_store(gw, err);
+	if (r == 0)
+		r = catalog_create(gw->store, &gw->catalog, err);
 	if (r == 0)
 		r = create_runners(gw, err);
 	if (r == 0)

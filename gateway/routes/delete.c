@@ -16,7 +16,7 @@ static int find_model(struct gateway *gw, const char *model, struct model_name *
 		return err_set(err, -EINVAL, "model is required");
 	if (model_name_read(model, "remote model is unavailable", ret, err) < 0)
 		return err_set(err, -EINVAL, "name \"%.400s\" is invalid", model);
-	r = model_read(gw->store, ret, ret_manifest, err);
+	r = model_read(gw->catalog, ret, ret_manifest, err);
 	if (r == -ENOENT)
 		return err_set(err, r, "model '%.400s' not found", model);
 	/* A damaged tag must be deletable. */

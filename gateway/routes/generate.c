@@ -155,7 +155,7 @@ static int start(struct gateway *gw, struct http_request *q, struct generate_bod
 	g->job.handler = &generate_handler;
 	g->job.q = q;
 	g->job.began_ns = q->began_ns;
-	r = job_find_model(&g->job, gw->store, b->model, err);
+	r = job_find_model(&g->job, gw->catalog, b->model, err);
 	if (r == 0 && !unloads) {
 		g->job.params = b->picture;
 		b->picture = (struct picture_params){ 0 };

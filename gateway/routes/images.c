@@ -211,7 +211,7 @@ static int start(struct gateway *gw, struct http_request *q, const struct images
 
 	if (!o)
 		return err_set(err, -ENOMEM, "out of memory");
-	r = job_find_model(&o->job, gw->store, b->model, err);
+	r = job_find_model(&o->job, gw->catalog, b->model, err);
 	if (r == 0)
 		r = job_check(&o->job, err);
 	if (r == 0)

@@ -84,7 +84,7 @@ static int find_model(struct gateway *gw, const struct text_kind *kind, const ch
 		return err_set(err, -EINVAL, "model is required");
 	r = model_name_read(model, "remote model is unavailable", name, err);
 	if (r == 0)
-		r = model_read(gw->store, name, ret, err);
+		r = model_read(gw->catalog, name, ret, err);
 	if (r == -ENOENT)
 		return err_set(err, r, kind->task == TASK_EMBED ?
 			       "model \"%.400s\" not found, try pulling it first" :

@@ -22,26 +22,36 @@ static const struct field transfer_fields[] = {
 	{ 0 }
 };
 
+static int check_model(const char *model, const char *missing, struct err *err)
+{
+	struct model_name name;
+
+	if (!*model)
+		return err_set(err, -EINVAL, "%s", missing);
+	return model_name_read(model, "remote model is unavailable", &name, err);
+}
+
 static void refuse(struct http_request *q, const char *go_type, const char *missing,
 		   const char *refusal)
 {
 	struct transfer_body b = { .stream = true };
-	struct model_name name;
 	struct err err;
 	char *model;
+	int r;
 
 	if (body_read(q->body, q->body_len, go_type, transfer_fields, &b, NULL, &err) < 0) {
 		reply_invalid(q, &err);
 		return;
 	}
 	model = body_take_first(&b.model, &b.name);
-	if (!model)
-		err_set(&err, -ENOMEM, "out of memory");
-	else if (!*model)
-		err_set(&err, -EINVAL, "%s", missing);
-	else if (model_name_read(model, "remote model is unavailable", &name, &err) == 0)
+	r = model ? check_model(model, missing, &err) : err_set(&err, -ENOMEM, "out of memory");
+	if (r < 0) {
+		reply_error(q, &err);
+	} else {
+		/* As an error of the transfer itself will be told. */
 		err_set(&err, -EINVAL, "%s", refusal);
-	reply_plain_error(q, &err);
+		reply_plain_error(q, &err);
+	}
 	free(model);
 	fields_clear(transfer_fields, &b);
 }

@@ -3,7 +3,7 @@ import base64
 import json
 import re
 
-from gateway_test import Gateway, GatewayTest, unittest
+from gateway_test import Gateway, GatewayTest, read_all, split_chunks, unittest
 
 TIME = rb'"created_at":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z"'
 
@@ -43,6 +43,18 @@ class Generate(GatewayTest):
                                       rb'"seed":7,"image":"[A-Za-z0-9+/]+=*"\}$')):
             self.assertRegex(line, begin + rest)
         self.assertEqual(lines[4], b"")
+
+    def test_chunks(self):
+        """One chunk a line, as it is flushed, and headers byte for byte."""
+        sock = self.gateway.send("POST", "/api/generate", {"model": "ok", "prompt": "a tree", "steps": 1, "seed": 7},
+                                 "Connection: close")
+        head, body = read_all(sock).split(b"\r\n\r\n", 1)
+        self.assertRegex(head, rb"^HTTP/1\.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"
+                         rb"X-Request-Id: [0-9a-f]{16}\r\nDate: [^\r]+ GMT\r\nConnection: close\r\n"
+                         rb"Transfer-Encoding: chunked$")
+        chunks = split_chunks(body)
+        self.assertEqual([chunk.count(b"\n") for chunk in chunks], [1, 1, 1])
+        self.assertTrue(all(chunk.endswith(b"}\n") for chunk in chunks), chunks)
 
     def test_one_object(self):
         answer = self.generate(seed=7)

@@ -3,7 +3,7 @@ import base64
 import json
 import re
 
-from gateway_test import GatewayTest, read_all, unittest
+from gateway_test import GatewayTest, read_all, split_chunks, unittest
 from picture_files import png
 
 
@@ -91,13 +91,7 @@ class Images(GatewayTest):
         self.assertRegex(head, rb"^HTTP/1\.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
                          rb"X-Request-Id: [0-9a-f]{16}\r\nDate: [^\r]+ GMT\r\nConnection: close\r\n"
                          rb"Transfer-Encoding: chunked$")
-        chunks = []
-        while body != b"0\r\n\r\n":
-            length, rest = body.split(b"\r\n", 1)
-            size = int(length, 16)
-            self.assertEqual(rest[size:size + 2], b"\r\n")
-            chunks.append(rest[:size])
-            body = rest[size + 2:]
+        chunks = split_chunks(body)
         self.assertEqual(chunks[0], b'event: progress\ndata: {"step":1,"total":1}\n\n')
         self.assertRegex(chunks[1], rb'^event: done\ndata: \{"created":\d{10},"data":\[\{"seed":1,"b64_json":"[^"]+"\}\]\}\n\n$')
         self.assertEqual(len(chunks), 2)
