@@ -19,6 +19,7 @@
 #include "runner/import/import.h"
 #include "runner/link.h"
 #include "runner/vk/vk.h"
+#include "runner/wide_vectors.h"
 
 static const char help[] =
 	"Usage: easel-runner [--import | --devices | --bench ... | --version | --help]\n"
@@ -103,6 +104,7 @@ static int serve_model(void)
 
 	if (take_socket() < 0)
 		return EXIT_FAILURE;
+	wide_vectors_choose();
 	device = settings_get("DEVICE");
 	status = link_run(PROTO_FD, device);
 	free(device);

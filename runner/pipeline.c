@@ -8,8 +8,10 @@
 #include <string.h>
 
 #include "common/limits.h"
+#include "common/log.h"
 #include "common/settings.h"
 #include "runner/image/image.h"
+#include "runner/ops/self_check.h"
 #include "runner/pipeline_private.h"
 
 static void set_defaults(struct pipeline *p)
@@ -39,11 +41,31 @@ static uint64_t plan_default(struct pipeline *p)
 	return step > decode ? step : decode;
 }
 
+/* A driver whose kernels compute something else is told from one that works before weights are loaded. */
+static int check_kernels(struct workshop *shop, bool named, struct err *err)
+{
+	while (kernel_sets[shop->kernels.set].checked) {
+		const struct kernel_set_row *row = &kernel_sets[shop->kernels.set];
+		int r = kernels_self_check(shop->vk, shop->kernels, err);
+
+		if (r == 0)
+			return 0;
+		err_prefix(err, "kernels '%s' on %s", row->name, vk_info(shop->vk)->name);
+		if (named || vk_lost(shop->vk))
+			return r;
+		log_warn("%s; using '%s'", err->text, kernel_sets[row->falls_back].name);
+		shop->kernels.set = row->falls_back;
+	}
+	return 0;
+}
+
 static int open_kernels(struct workshop *shop, struct err *err)
 {
 	char *name = settings_get("KERNELS");
 	int r = kernels_open(shop->vk, name, &shop->kernels, err);
 
+	if (r == 0)
+		r = check_kernels(shop, name && *name, err);
 	free(name);
 	return r;
 }

@@ -38,7 +38,7 @@ LAYERS = [
     ("runner/sigbus", ("common/", "runner/sigbus.h"), ()),
     ("runner/bench/", ("common/", "runner/"), ("jansson.h", "dnnl.h", "omp.h")),
     ("runner/main.c", ("common/", "runner/bench/bench.h", "runner/link.h", "runner/worker.h", "runner/import/",
-                       "runner/vk/vk.h"), ("jansson.h", "uv.h")),
+                       "runner/vk/vk.h", "runner/wide_vectors.h"), ("jansson.h", "uv.h")),
     ("runner/inputs", ("common/", "runner/inputs.h", "runner/image/image.h"), ()),
     ("runner/link", ("common/", "runner/link.h", "runner/worker.h", "runner/inputs.h"),
      ("uv.h", "jansson.h")),

@@ -1,33 +1,17 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
 #include "kernel.glsl"
+#include "attention.glsl"
 
 /*
- * softmax(q k^T * scale) v for QB queries of one head, one pass over the keys with
- * running maximum and sum. Scores: lanes are keys, queries are handed round. Values:
- * lanes are quads of columns, probabilities are handed round. A workgroup makes
- * VC * S quads of the output; wider heads take several, each with scores of its own.
+ * attention.glsl for QB queries of one head. Scores: lanes are keys, queries are handed
+ * round. Values: lanes are quads of columns, probabilities are handed round. A workgroup
+ * makes VC * S quads of the output; wider heads take several, each with scores of its own.
  */
 layout(constant_id = 1) const uint QB = 8;
 layout(constant_id = 2) const uint VC = 4;
-layout(constant_id = 3) const uint CAUSAL = 0;
 
 #define KG 2                    /* key groups of S a round */
-#define LOWEST -3.0e38
-
-layout(push_constant) uniform Push {
-	PUSH_HEAD
-	uint nq, nk;
-	uint quads;             /* texels of one head */
-	uint heads_per_kv;
-	uint q_stride, k_stride;        /* texels a row */
-	float scale;
-};
-
-layout(binding = 0) writeonly buffer Output { vec4 y[]; };
-layout(binding = 1) uniform samplerBuffer Q;
-layout(binding = 2) uniform samplerBuffer K;
-layout(binding = 3) uniform samplerBuffer V;
 
 vec4 acc[QB * VC];
 float p[QB * KG];               /* scores, then probabilities, of this lane's keys */
@@ -53,19 +37,11 @@ void compute_scores(int q_at, int k_at[KG])
 	}
 }
 
-/* exp(x) for x <= 0; a NaN stays one, which the clamp alone would hide. */
-float exp_negative(float x)
-{
-	bool nan = (floatBitsToUint(x) & 0x7FFFFFFFu) > 0x7F800000u;
-
-	return nan ? x : exp(max(x, -88.0));
-}
-
 /* Scores -> probabilities under the running maximum; what was summed before is rescaled. */
 void update_softmax(uint query, uint key)
 {
 	[[unroll]] for (uint r = 0; r < QB; r++) {
-		uint end = CAUSAL != 0 ? min(nk, query + r + 1) : nk;
+		uint end = key_end(query + r);
 		float top = LOWEST, rescale;
 
 		[[unroll]] for (uint g = 0; g < KG; g++) {
@@ -113,7 +89,7 @@ void main()
 	uint head = gl_WorkGroupID.y, quad = gl_WorkGroupID.z * VC * S + lane();
 	uint kv = head / heads_per_kv * quads;
 	int q_at = int(in_base[0] + min(query + lane() % QB, nq - 1) * q_stride + head * quads);
-	uint end = CAUSAL != 0 ? min(nk, query + QB) : nk;
+	uint end = key_end(query + QB - 1);
 
 	[[unroll]] for (uint r = 0; r < QB; r++) {
 		peak[r] = LOWEST;

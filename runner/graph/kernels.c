@@ -16,10 +16,21 @@ static bool any_device(const struct vk *vk)
 	return true;
 }
 
+static bool hardware(const struct vk *vk)
+{
+	return vk_info(vk)->type != VK_SOFTWARE;
+}
+
+/* Those of shaders/lib/tile_matrix.glsl need 24 KiB. */
+static bool has_matrix(const struct vk *vk)
+{
+	return vk_limits(vk)->matrix.m && vk_limits(vk)->shared_bytes >= 32768;
+}
+
 /* A software device computes with the host's cores, and its buffers are the host's memory. */
 static bool software_device(const struct vk *vk)
 {
-	return vk_info(vk)->type == VK_SOFTWARE && vk_limits(vk)->shares_memory;
+	return !hardware(vk) && vk_limits(vk)->shares_memory;
 }
 
 static bool software_with_int8(const struct vk *vk)
@@ -29,16 +40,29 @@ static bool software_with_int8(const struct vk *vk)
 
 const struct kernel_set_row kernel_sets[KERNEL_SETS] = {
 	[KERNELS_SHUFFLE] = {
-		.name = "shuffle", .falls_back = KERNELS_SHUFFLE, .runs_on = any_device, .error = 2e-6,
+		.name = "shuffle", .falls_back = KERNELS_SHUFFLE, .runs_on = any_device, .chosen_on = any_device,
+		.error = 2e-6,
+	},
+	[KERNELS_TILE] = {
+		.name = "tile", .falls_back = KERNELS_SHUFFLE, .runs_on = any_device, .chosen_on = hardware,
+		.checked = true, .error = 2e-6,
+	},
+	/* Rounds operands and gains half the shared memory's traffic: not by itself. */
+	[KERNELS_TILE_F16] = {
+		.name = "tile_f16", .falls_back = KERNELS_TILE, .runs_on = any_device, .checked = true, .error = 1e-3,
+	},
+	[KERNELS_MATRIX] = {
+		.name = "matrix", .falls_back = KERNELS_TILE, .runs_on = has_matrix, .chosen_on = has_matrix,
+		.needs = "a device with matrix units for float16", .checked = true, .error = 1e-3,
 	},
 	[KERNELS_HOST] = {
 		.name = "host", .falls_back = KERNELS_SHUFFLE, .runs_on = software_device,
-		.needs = "a software device", .error = 2e-6, .host = true,
+		.chosen_on = software_device, .needs = "a software device", .error = 2e-6, .host = true,
 	},
 	[KERNELS_HOST_INT8] = {
 		.name = "host-int8", .falls_back = KERNELS_HOST, .runs_on = software_with_int8,
 		.needs = "a software device on a processor with AVX512-VNNI", .error = 2e-2, .host = true,
-		.on_request = true, .int8_rows = true,
+		.int8_rows = true,
 	},
 };
 
@@ -63,7 +87,7 @@ static int choose(const struct vk *vk, const char *name, enum kernel_set *ret, s
 
 	if (!name || !*name) {
 		for (unsigned i = 0; i < KERNEL_SETS; i++)
-			if (!kernel_sets[i].on_request && kernel_sets[i].runs_on(vk))
+			if (kernel_sets[i].chosen_on && kernel_sets[i].chosen_on(vk))
 				*ret = (enum kernel_set)i;
 		return 0;
 	}

@@ -32,14 +32,12 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-static void dispatch(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
-		     struct vk_dispatch *d)
+static void set_push(const struct node *n, struct vk_dispatch *d)
 {
 	const struct attention_params *a = params(n);
-	const uint32_t lanes = limits->subgroup_size, head_dim = n->in[0].cols / a->n_heads;
+	const uint32_t head_dim = n->in[0].cols / a->n_heads;
 	struct push_attention *p = dispatch_params(d, sizeof *p);
 
-	(void)row0;
 	p->nq = n->in[0].rows;
 	p->nk = n->in[1].rows;
 	p->quads = head_dim / 4;
@@ -47,19 +45,52 @@ static void dispatch(const struct node *n, const struct vk_limits *limits, uint3
 	p->q_stride = n->in[0].cols / 4;
 	p->k_stride = n->in[1].cols / 4;
 	p->scale = 1 / sqrtf((float)head_dim);
+}
+
+static void dispatch_shuffle(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
+			     struct vk_dispatch *d)
+{
+	const struct attention_params *a = params(n);
+	const uint32_t lanes = limits->subgroup_size, quads = n->in[0].cols / a->n_heads / 4;
+
+	(void)row0;
+	set_push(n, d);
 	d->shader = SHADER_attention;
 	d->spec[1] = smaller(QUERIES, lanes);
-	d->spec[2] = smaller(VALUE_QUADS, ceil_div(p->quads, lanes));
+	d->spec[2] = smaller(VALUE_QUADS, ceil_div(quads, lanes));
 	d->spec[3] = a->causal;
 	d->n_spec = 4;
 	d->groups[0] = ceil_div(rows, d->spec[1]);
 	d->groups[1] = a->n_heads;
-	d->groups[2] = ceil_div(p->quads, d->spec[2] * lanes);
+	d->groups[2] = ceil_div(quads, d->spec[2] * lanes);
+}
+
+/* Of attention_tile.comp. */
+enum { TILE_QUERIES = 32, TILE_ACROSS = 16, TILE_THREADS = 128 };
+
+static void dispatch_tile(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
+			  struct vk_dispatch *d)
+{
+	const struct attention_params *a = params(n);
+	const uint32_t quads = n->in[0].cols / a->n_heads / 4;
+
+	(void)limits;
+	(void)row0;
+	set_push(n, d);
+	d->shader = SHADER_attention_tile;
+	d->spec[1] = quads <= TILE_ACROSS ? 1 : quads <= 2 * TILE_ACROSS ? 2 : 4;
+	d->spec[3] = a->causal;
+	d->spec[8] = TILE_THREADS;
+	d->n_spec = 9;
+	d->groups[0] = ceil_div(rows, TILE_QUERIES);
+	d->groups[1] = a->n_heads;
+	d->groups[2] = ceil_div(quads, d->spec[1] * TILE_ACROSS);
 }
 
 static const struct op_class attention = {
 	.name = "attention", .row_multiple = QUERIES, .row_flops = row_flops, .kernels = {
-		[KERNELS_SHUFFLE] = { .dispatch = dispatch },
+		[KERNELS_SHUFFLE] = { .dispatch = dispatch_shuffle },
+		[KERNELS_TILE] = { .dispatch = dispatch_tile },
 		[KERNELS_HOST] = { .run = host_attention },
 	},
 };

@@ -25,13 +25,13 @@ static double row_flops(const struct node *n)
 	return 2.0 * TAPS * n->out.cols * n->in[0].cols;
 }
 
-static void dispatch(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
+static void dispatch(const struct node *n, const struct vk_limits *limits, enum gemm_form form, uint32_t rows,
 		     struct vk_dispatch *d)
 {
+	static const unsigned shaders[GEMM_FORMS] = GEMM_SHADERS(conv3x3);
 	struct push_conv3x3 *p = dispatch_params(d, sizeof *p);
 
-	(void)row0;
-	d->shader = SHADER_conv3x3;
+	d->shader = shaders[form];
 	p->height = params(n)->height;
 	p->width = params(n)->width;
 	p->shift = params(n)->shift;
@@ -40,12 +40,43 @@ static void dispatch(const struct node *n, const struct vk_limits *limits, uint3
 	p->c = n->in[0].cols;
 	p->x_stride = tensor_stride(n->in[0]) / 4;
 	p->y_stride = tensor_stride(n->out);
-	p->w_stride = gemm_dispatch(n, limits, rows, n->out.cols, d);
+	p->w_stride = gemm_dispatch(n, limits, form, rows, n->out.cols, d);
+}
+
+static void dispatch_shuffle(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
+			 struct vk_dispatch *d)
+{
+	(void)row0;
+	dispatch(n, limits, GEMM_SHUFFLE, rows, d);
+}
+
+static void dispatch_tile(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
+			 struct vk_dispatch *d)
+{
+	(void)row0;
+	dispatch(n, limits, GEMM_TILE, rows, d);
+}
+
+static void dispatch_tile_f16(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
+			 struct vk_dispatch *d)
+{
+	(void)row0;
+	dispatch(n, limits, GEMM_TILE_F16, rows, d);
+}
+
+static void dispatch_matrix(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
+			 struct vk_dispatch *d)
+{
+	(void)row0;
+	dispatch(n, limits, GEMM_MATRIX, rows, d);
 }
 
 const struct op_class conv3x3_op = {
 	.name = "conv3x3", .row_multiple = GEMM_ROWS_MAX, .row_flops = row_flops, .kernels = {
-		[KERNELS_SHUFFLE] = { .dispatch = dispatch },
+		[KERNELS_SHUFFLE] = { .dispatch = dispatch_shuffle },
+		[KERNELS_TILE] = { .dispatch = dispatch_tile },
+		[KERNELS_TILE_F16] = { .dispatch = dispatch_tile_f16 },
+		[KERNELS_MATRIX] = { .dispatch = dispatch_matrix },
 		[KERNELS_HOST] = { .run = host_conv3x3 },
 	},
 };

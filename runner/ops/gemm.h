@@ -4,14 +4,20 @@
 #include "runner/graph/dispatch.h"
 #include "runner/graph/graph.h"
 
-/* What linear and conv3x3 share: the tile of shaders/lib/gemm.glsl. */
+/* What linear and conv3x3 share: tiles of registers (gemm.glsl) or of shared memory (tile.glsl). */
 enum { GEMM_ROWS_MAX = 128 };   /* every tile's rows divide this */
+
+enum gemm_form { GEMM_SHUFFLE, GEMM_TILE, GEMM_TILE_F16, GEMM_MATRIX, GEMM_FORMS };
+
+/* One shader for each form: SHADER_<stem>, SHADER_<stem>_tile, ... */
+#define GEMM_SHADERS(stem) { SHADER_##stem, SHADER_##stem##_tile, SHADER_##stem##_tile_f16, \
+	SHADER_##stem##_tile_matrix }
 
 /*
  * Sets spec constants, formats of weight and bias, and groups for rows x n outputs.
  * Returns the texels of one weight row.
  */
-uint32_t gemm_dispatch(const struct node *n, const struct vk_limits *limits, uint32_t rows, uint32_t columns,
-		       struct vk_dispatch *d);
+uint32_t gemm_dispatch(const struct node *n, const struct vk_limits *limits, enum gemm_form form, uint32_t rows,
+		       uint32_t columns, struct vk_dispatch *d);
 
 #endif

@@ -17,14 +17,17 @@ static double row_flops(const struct node *n)
 	return 2.0 * n->out.cols * n->in[0].cols;
 }
 
-static void dispatch(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
+static void dispatch(const struct node *n, const struct vk_limits *limits, enum gemm_form form, uint32_t rows,
 		     struct vk_dispatch *d)
 {
+	static const unsigned shaders[GEMM_FORMS] = GEMM_SHADERS(linear);
 	const bool quantised = weight_quantised(n->weights[0]);
 	struct push_linear *p = dispatch_params(d, quantised ? sizeof *p : offsetof(struct push_linear, quant));
 
-	(void)row0;
-	d->shader = quantised ? SHADER_linear_quant : SHADER_linear;
+	/* Only the shuffling kernel decodes. */
+	if (quantised)
+		form = GEMM_SHUFFLE;
+	d->shader = quantised ? SHADER_linear_quant : shaders[form];
 	if (quantised)
 		p->quant = weight_access_quant(n->weights[0]);
 	p->m = n->in[0].rows;
@@ -32,12 +35,43 @@ static void dispatch(const struct node *n, const struct vk_limits *limits, uint3
 	p->k = n->in[0].cols;
 	p->x_stride = tensor_stride(n->in[0]) / 4;
 	p->y_stride = tensor_stride(n->out);
-	p->w_stride = gemm_dispatch(n, limits, rows, n->out.cols, d);
+	p->w_stride = gemm_dispatch(n, limits, form, rows, n->out.cols, d);
+}
+
+static void dispatch_shuffle(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
+			 struct vk_dispatch *d)
+{
+	(void)row0;
+	dispatch(n, limits, GEMM_SHUFFLE, rows, d);
+}
+
+static void dispatch_tile(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
+			 struct vk_dispatch *d)
+{
+	(void)row0;
+	dispatch(n, limits, GEMM_TILE, rows, d);
+}
+
+static void dispatch_tile_f16(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
+			 struct vk_dispatch *d)
+{
+	(void)row0;
+	dispatch(n, limits, GEMM_TILE_F16, rows, d);
+}
+
+static void dispatch_matrix(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
+			 struct vk_dispatch *d)
+{
+	(void)row0;
+	dispatch(n, limits, GEMM_MATRIX, rows, d);
 }
 
 static const struct op_class linear = {
 	.name = "linear", .row_multiple = GEMM_ROWS_MAX, .row_flops = row_flops, .quantised = true, .kernels = {
-		[KERNELS_SHUFFLE] = { .dispatch = dispatch },
+		[KERNELS_SHUFFLE] = { .dispatch = dispatch_shuffle },
+		[KERNELS_TILE] = { .dispatch = dispatch_tile },
+		[KERNELS_TILE_F16] = { .dispatch = dispatch_tile_f16 },
+		[KERNELS_MATRIX] = { .dispatch = dispatch_matrix },
 		[KERNELS_HOST] = { .run = host_linear },
 		[KERNELS_HOST_INT8] = { .run = host_linear_int8 },
 	},

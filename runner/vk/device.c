@@ -7,11 +7,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "runner/vk/matrix.h"
 #include "runner/vk/result.h"
 #include "runner/vk/select.h"
 #include "runner/vk/testing.h"
 
-enum { MAX_EXTENSIONS = 4 };
+enum { MAX_EXTENSIONS = 5 };
 
 static int probe_list(struct instance *i, struct probe **ret, size_t *ret_n, struct err *err)
 {
@@ -54,6 +55,8 @@ static uint32_t wanted_extensions(const struct probe *p, const char **names)
 		names[n++] = VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME;
 	if (p->fixed_subgroup)
 		names[n++] = VK_EXT_SUBGROUP_SIZE_CONTROL_EXTENSION_NAME;
+	if (p->limits.matrix.m)
+		names[n++] = matrix_extension;
 	return n;
 }
 
@@ -69,6 +72,8 @@ static int logical_device(struct vk *vk, struct err *err)
 	};
 	/* A wrong index must not reach other memory; every Vulkan device has this feature. */
 	const VkPhysicalDeviceFeatures features = { .robustBufferAccess = VK_TRUE };
+	struct matrix_features matrix;
+	void *chain = p->fixed_subgroup ? &subgroup : NULL;
 	const VkDeviceQueueCreateInfo queue = {
 		.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
 		.queueFamilyIndex = p->queue_family,
@@ -77,7 +82,7 @@ static int logical_device(struct vk *vk, struct err *err)
 	};
 	const VkDeviceCreateInfo info = {
 		.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
-		.pNext = p->fixed_subgroup ? &subgroup : NULL,
+		.pNext = p->limits.matrix.m ? matrix_features_chain(&matrix, chain) : chain,
 		.queueCreateInfoCount = 1,
 		.pQueueCreateInfos = &queue,
 		.enabledExtensionCount = wanted_extensions(p, names),

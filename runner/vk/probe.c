@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "runner/vk/format.h"
+#include "runner/vk/matrix.h"
 #include "runner/vk/result.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -241,6 +242,7 @@ static void limits_get(struct probe *p, const struct properties *props)
 	p->limits.texel_elements = l->maxTexelBufferElements;
 	p->limits.storage_align = l->minStorageBufferOffsetAlignment;
 	p->limits.texel_align = l->minTexelBufferOffsetAlignment;
+	p->limits.shared_bytes = l->maxComputeSharedMemorySize;
 	p->limits.arena_size = arena_limit(p);
 	p->limits.flops_per_ms = flops_per_ms(p->info.type);
 	memcpy(p->max_groups, l->maxComputeWorkGroupCount, sizeof p->max_groups);
@@ -273,6 +275,15 @@ static void subgroup_get(struct probe *p, const struct extensions *e, const stru
 	p->fixed_subgroup = control.subgroupSizeControl &&
 			    (props->subgroup.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT);
 	p->full_subgroups = p->fixed_subgroup && control.computeFullSubgroups;
+}
+
+/* Four subgroups of 8 to 64 whole lanes make a workgroup of matrix kernels. */
+static void matrix_get(struct probe *p, VkInstance instance, const struct extensions *e)
+{
+	const uint32_t lanes = p->limits.subgroup_size;
+
+	if (p->full_subgroups && lanes >= 8 && lanes <= 64 && extensions_have(e, matrix_extension))
+		p->limits.matrix = matrix_probe(instance, p->physical);
 }
 
 /* Prefers a family without graphics: it is not in the desktop's way. */
@@ -345,7 +356,7 @@ static void missing_get(struct probe *p, const struct extensions *e, const struc
 	p->info.usable = !text[0];
 }
 
-static int probe_one(VkPhysicalDevice d, unsigned index, struct probe *p, struct err *err)
+static int probe_one(VkInstance instance, VkPhysicalDevice d, unsigned index, struct probe *p, struct err *err)
 {
 	struct properties props;
 	struct extensions e;
@@ -367,6 +378,7 @@ static int probe_one(VkPhysicalDevice d, unsigned index, struct probe *p, struct
 	limits_get(p, &props);
 	import_get(p, &props);
 	subgroup_get(p, &e, &props);
+	matrix_get(p, instance, &e);
 	missing_get(p, &e, &props);
 out:
 	free(e.list);
@@ -429,7 +441,7 @@ int probe_all(VkInstance instance, struct probe **ret, size_t *ret_n, struct err
 		r = err_set(err, -ENOMEM, "Vulkan devices: out of memory");
 	for (uint32_t i = 0; i < n && r == 0; i++)
 		if (visible(i))
-			r = probe_one(physical[i], i, &list[n_list++], err);
+			r = probe_one(instance, physical[i], i, &list[n_list++], err);
 	free(physical);
 	if (r < 0) {
 		free(list);

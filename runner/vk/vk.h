@@ -38,6 +38,11 @@ int vk_open(const char *selector, struct vk **ret, struct err *err);
 void vk_close(struct vk **vk);
 const struct vk_device_info *vk_info(const struct vk *vk);
 
+/* Matrix units: operands m x k and k x n in float16, sums in float32; m 0: none that kernels can use. */
+struct vk_matrix {
+	uint32_t m, n, k;
+};
+
 struct vk_limits {
 	uint32_t subgroup_size;                 /* lanes; every kernel's local size */
 	uint64_t storage_range;                 /* bytes of one storage binding */
@@ -45,6 +50,8 @@ struct vk_limits {
 	uint64_t storage_align, texel_align;    /* offsets of bindings, bytes; powers of two */
 	uint64_t buffer_size;                   /* largest buffer, bytes */
 	uint64_t arena_size;                    /* most bytes one workspace should take */
+	uint32_t shared_bytes;                  /* memory of a workgroup; at least 16 KiB */
+	struct vk_matrix matrix;
 	bool shares_memory;                     /* device memory is host memory and host pages can be imported */
 	double flops_per_ms;                    /* cautious estimate, for cutting work into slices */
 };

@@ -1,6 +1,7 @@
 /*
- * What every kernel begins with: a workgroup is one subgroup of S lanes, inputs are
- * texel views, the output is a storage buffer.
+ * What every kernel begins with: inputs are texel views, the output is a storage buffer.
+ * A workgroup is one subgroup of S lanes, but where a kernel names another constant
+ * (THREADS_ID) for its size.
  */
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_basic : require
@@ -9,7 +10,12 @@
 #include "push.glsl"
 
 layout(constant_id = 0) const uint S = 8;
+#ifdef THREADS_ID
+layout(constant_id = THREADS_ID) const uint THREADS = 128;
+layout(local_size_x_id = THREADS_ID) in;
+#else
 layout(local_size_x_id = 0) in;
+#endif
 
 /* Groups of a flat range lie in rows of this many (runner/ops/groups.h). */
 #define FLAT_GROUPS 32768u

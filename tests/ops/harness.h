@@ -40,11 +40,16 @@ struct operand bench_quantised(struct bench *b, const struct quant *form, uint64
 /* The next bench_end() also wants this many nodes, after joining; those of operands and of the end count. */
 void bench_expect_nodes(struct bench *b, size_t n);
 
-/* Builds, runs, compares: root mean square of the difference <= bound times that of ref. Frees all. */
+/*
+ * Builds, runs, compares: root mean square of the difference <= bound times that of ref, or
+ * the kernel set's own where that is wider. Frees all.
+ */
 void bench_end(struct bench *b, T y, const double *ref, double bound);
 
-/* Makes element i of a tensor NaN; bench_end_nan() then wants every element of y to be one. */
-void bench_poison(struct bench *b, const struct operand *o, size_t i);
+/* Another value for element i of a tensor. */
+void bench_set(struct bench *b, const struct operand *o, size_t i, float value);
+
+/* As bench_end(), for a y that must be NaN everywhere. */
 void bench_end_nan(struct bench *b, T y);
 
 /* The graph must not build, for a reason that says text. */

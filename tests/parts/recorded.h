@@ -2,6 +2,7 @@
 #define EASEL_TESTS_PARTS_RECORDED_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "tests/parts/fixture.h"
 
@@ -10,6 +11,7 @@ struct tolerances {
 	double latents, guided_latents;         /* velocities and latents */
 	double pixels, guided_pixels;           /* before rounding */
 	double encoded;                         /* encoded pictures, and what takes them in */
+	bool rounded;                           /* kernels round operands to half precision: wider bounds instead */
 };
 
 /* One recorded run: its request, tensors and picture; paths below the goldens. */
