@@ -2,6 +2,8 @@
  * y = x W^T + b with W in every quantised form: rows that are no whole number of groups or
  * blocks, arrays at any address, rows out of a larger matrix.
  */
+#include <math.h>
+
 #include "tests/ops/harness.h"
 
 static const struct quant forms[] = {
