@@ -32,7 +32,7 @@ int attachments_copy(const struct attachments *from, struct attachments *ret, st
 {
 	*ret = (struct attachments){
 		.images = json_copy(from->images), .mask = json_incref(from->mask),
-		.bytes = from->bytes,
+		.bytes = from->bytes, .quiet = from->quiet,
 	};
 	return from->images && !ret->images ? err_errno(err, ENOMEM, "keeping the pictures") : 0;
 }
@@ -163,7 +163,7 @@ static int add_named(struct attachments *a, const char *path, struct err *err)
 {
 	int r = add(a, path, err);
 
-	if (r == 0)
+	if (r == 0 && !a->quiet)
 		fprintf(stderr, "Added image '%s'\n", path);
 	return r;
 }

@@ -12,6 +12,7 @@ struct attachments {
 	json_t *images;                 /* array of base64 texts, or NULL */
 	json_t *mask;                   /* base64 text, or NULL */
 	size_t bytes;                   /* of base64 so far: bounded by LIMIT_BODY */
+	bool quiet;                     /* what prompts name is not told */
 };
 
 void attachments_finish(struct attachments *a);

@@ -3,17 +3,26 @@
  * and when, is progress.c.
  */
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/bar.h"
+#include "cli/text.h"
 #include "common/timefmt.h"
-#include "common/utf8.h"
 
 #define GLYPH_MS 100
 #define RATE_COLUMNS 10
 #define LEFT_COLUMNS 8
 #define NUMBER_COLUMNS 6
+#define AMOUNT_COLUMNS (2 * NUMBER_COLUMNS + 1)
+#define LEAST_BAR 4u
+/* Percent with its sign and blank, both ends of the bar, a blank. */
+#define BAR_COLUMNS 8u
+/* Below these widths the rate, then the amounts, then the bar are left out. */
+#define RATE_FITS 60u
+#define AMOUNT_FITS 34u
+#define BAR_FITS 18u
 
 unsigned bar_percent(uint64_t completed, uint64_t total)
 {
@@ -22,19 +31,13 @@ unsigned bar_percent(uint64_t completed, uint64_t total)
 	return (unsigned)((double)completed * 100 / (double)total);
 }
 
-/* Puts text, cut after so many code points. Returns how many there were. */
+/* Puts text, cut after so many columns. Returns how many it took. */
 static unsigned put_cut(struct buf *out, const char *text, unsigned columns)
 {
-	size_t len = strlen(text), at = 0;
-	unsigned n = 0;
-	uint32_t code;
+	unsigned used;
 
-	while (n < columns && at < len) {
-		at += utf8_decode(text + at, len - at, &code);
-		n++;
-	}
-	buf_append(out, text, at);
-	return n;
+	buf_append(out, text, text_cut(text, columns, &used));
+	return used;
 }
 
 static void put_repeated(struct buf *out, const char *text, uint64_t n)
@@ -47,8 +50,9 @@ void bar_message(struct buf *out, const char *message, unsigned columns)
 {
 	if (!*message)
 		return;
-	put_cut(out, message, columns > 4 ? columns - 4 : 1);
-	buf_puts(out, " ");
+	put_cut(out, message, columns > 4 ? columns - 4 : 0);
+	if (columns > 4)
+		buf_puts(out, " ");
 }
 
 void bar_spinner(struct buf *out, const char *message, int64_t age_ms, unsigned columns)
@@ -60,7 +64,7 @@ void bar_spinner(struct buf *out, const char *message, int64_t age_ms, unsigned 
 
 	bar_message(out, message, columns);
 	buf_puts(out, glyph);
-	if (*message)
+	if (*message && columns > 4)
 		buf_puts(out, " ");
 }
 
@@ -85,16 +89,21 @@ void bar_steps(struct buf *out, uint64_t completed, uint64_t total, unsigned col
 {
 	static const char label[] = "Generating ";
 	char count[48];
-	uint64_t width, room;
+	uint64_t others, width;
 
 	completed = completed < total ? completed : total;
 	snprintf(count, sizeof count, "%llu/%llu", (unsigned long long)completed,
 		 (unsigned long long)total);
-	/* Label, percent with its sign and blank, both ends of the bar, a blank, the count. */
-	width = strlen(label) + 5 + 2 + 1 + strlen(count);
-	room = columns > width + 1 ? columns - width - 1 : 1;
-	width = total < room ? total : room;
-	buf_puts(out, label);
+	others = BAR_COLUMNS + strlen(count) + 1;
+	if (columns > others + strlen(label) + LEAST_BAR) {
+		buf_puts(out, label);
+		others += strlen(label);
+	}
+	if (columns <= others) {
+		put_cut(out, count, columns > 1 ? columns - 1 : 1);
+		return;
+	}
+	width = total < columns - others ? total : columns - others;
 	put_bar(out, bar_percent(completed, total), scaled(completed, total, width), width);
 	buf_puts(out, count);
 }
@@ -128,36 +137,42 @@ static void put_rate(struct buf *out, uint64_t completed, uint64_t total, int64_
 }
 
 /* What stands right of the bar; always the same width, so that bars line up. */
-static void put_amount(struct buf *out, uint64_t completed, uint64_t total, int64_t age_ms)
+static void put_amount(struct buf *out, uint64_t completed, uint64_t total)
 {
 	char done[32], all[32];
 
 	human_bytes(completed, done, sizeof done);
 	human_bytes(total, all, sizeof all);
-	if (completed < total) {
+	if (completed < total)
 		buf_printf(out, "%*s/%*s", NUMBER_COLUMNS, done, NUMBER_COLUMNS, all);
-		put_rate(out, completed, total, age_ms);
-	} else {
-		buf_printf(out, "%*s", NUMBER_COLUMNS, all);
-		put_repeated(out, " ", 1 + NUMBER_COLUMNS + RATE_COLUMNS + LEFT_COLUMNS);
-	}
+	else
+		buf_printf(out, "%*s%*s", NUMBER_COLUMNS, all, 1 + NUMBER_COLUMNS, "");
 }
 
 void bar_bytes(struct buf *out, const char *label, uint64_t completed, uint64_t total,
 	       int64_t age_ms, unsigned columns)
 {
-	/*
-	 * Blank, percent with its sign and blank, both ends of the bar, a blank, amounts;
-	 * the last column stays free, writing there makes some terminals wrap.
-	 */
-	const unsigned fixed = 1 + 1 + 5 + 2 + 1 + 2 * NUMBER_COLUMNS + 1 + RATE_COLUMNS + LEFT_COLUMNS;
-	const unsigned least_bar = 4;
-	unsigned room = columns > fixed + least_bar ? columns - fixed - least_bar : 1;
-	unsigned used = put_cut(out, label, room);
-	unsigned width = room - used + least_bar;
+	const bool rate = columns >= RATE_FITS, amount = columns >= AMOUNT_FITS;
+	/* The last column stays free: writing there makes some terminals wrap. */
+	const unsigned fixed = 1 + 1 + BAR_COLUMNS + LEAST_BAR + (amount ? AMOUNT_COLUMNS : 0) +
+			       (rate ? RATE_COLUMNS + LEFT_COLUMNS : 0);
+	unsigned room, used, width;
 
 	completed = completed < total ? completed : total;
+	if (columns < BAR_FITS) {
+		if (columns > 4)
+			buf_printf(out, "%3u%%", bar_percent(completed, total));
+		return;
+	}
+	room = columns - fixed;
+	used = put_cut(out, label, room);
+	width = room - used + LEAST_BAR;
 	buf_puts(out, " ");
 	put_bar(out, bar_percent(completed, total), scaled(completed, total, width), width);
-	put_amount(out, completed, total, age_ms);
+	if (amount)
+		put_amount(out, completed, total);
+	if (rate && completed < total)
+		put_rate(out, completed, total, age_ms);
+	else if (rate)
+		put_repeated(out, " ", RATE_COLUMNS + LEFT_COLUMNS);
 }

@@ -26,6 +26,7 @@ struct command {
 	const char *arguments;          /* as the usage line shows them, "" for none */
 	const char *brief;
 	unsigned min_args, max_args;
+	enum completion completions[2]; /* of the first argument, of further ones */
 	const struct flag *flags;       /* ends with a NULL name; NULL: none */
 	size_t flags_size;              /* of the struct that the flags fill */
 	const void *defaults;           /* that struct before parsing; NULL: zeroes */
@@ -36,11 +37,18 @@ struct command {
 		   struct err *err);
 };
 
+/* The flags of the program without a command. */
+struct root_values {
+	bool version;
+};
+extern const struct flag root_flags[];
+
 /* All commands in the order of the help; NULL ends. */
 extern const struct command *const commands[];
 const struct command *command_find(const char *name);   /* by name or alias; NULL: none */
 
 extern const struct command cmd_serve, cmd_create, cmd_show, cmd_run, cmd_stop, cmd_list,
-	cmd_ps, cmd_cp, cmd_rm, cmd_help, cmd_version;
+	cmd_ps, cmd_cp, cmd_rm, cmd_help, cmd_version, cmd_pull, cmd_push, cmd_signin, cmd_signout,
+	cmd_names;
 
 #endif

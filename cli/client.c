@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -21,7 +22,9 @@
 #include "common/buf.h"
 #include "common/fields.h"
 #include "common/limits.h"
+#include "common/timefmt.h"
 
+#define UPLOAD_PIECE ((size_t)1 << 20)
 /* A line may hold one picture in base64. */
 #define LINE_MAX_BYTES ((size_t)LIMIT_IMAGE / 3 * 4 + LIMIT_BODY)
 
@@ -90,6 +93,11 @@ void client_close(struct client *c)
 	*c = (struct client){ .signal_fd = -1 };
 }
 
+void client_limit(struct client *c, unsigned ms)
+{
+	c->deadline_ns = time_monotonic_ns() + ms * INT64_C(1000000);
+}
+
 static bool is_loopback(const struct sockaddr *address)
 {
 	if (address->sa_family == AF_INET) {
@@ -115,6 +123,13 @@ bool client_is_local(const struct client *c)
 
 /* ---- one exchange ---- */
 
+struct request {
+	const char *method, *path;
+	const json_t *body;             /* NULL: none */
+	const struct client_upload *upload;     /* in its place; NULL: none */
+	bool lines;                     /* the answer is lines of JSON */
+};
+
 /* What one request is doing; body bytes collect in text. */
 struct exchange {
 	struct response response;
@@ -123,6 +138,30 @@ struct exchange {
 	void *ctx;
 };
 
+/* Until the next frame is due or the time is up; -1: for as long as it takes. */
+static int wait_ms(const struct client *c)
+{
+	int frame = c->progress ? progress_timeout(c->progress) : -1;
+	int64_t left;
+
+	if (!c->deadline_ns)
+		return frame;
+	left = (c->deadline_ns - time_monotonic_ns()) / 1000000 + 1;
+	left = left > 0 ? left : 0;
+	return frame >= 0 && frame < left ? frame : (int)left;
+}
+
+int client_breathe(struct client *c, struct err *err)
+{
+	struct pollfd p = { .fd = c->signal_fd, .events = POLLIN };
+
+	if (c->progress && progress_timeout(c->progress) == 0)
+		progress_draw(c->progress);
+	if (c->signal_fd >= 0 && poll(&p, 1, 0) > 0)
+		return err_set(err, -ECANCELED, "interrupted");
+	return 0;
+}
+
 static int client_wait(void *ctx, int fd, short events, struct err *err)
 {
 	struct client *c = ctx;
@@ -130,19 +169,20 @@ static int client_wait(void *ctx, int fd, short events, struct err *err)
 				 { .fd = c->signal_fd, .events = POLLIN } };
 
 	for (;;) {
-		int timeout = c->progress ? progress_timeout(c->progress) : -1;
 		int n;
 
 		/* Before waiting: answers that come fast must not starve the display. */
-		if (timeout == 0)
+		if (c->progress && progress_timeout(c->progress) == 0)
 			progress_draw(c->progress);
-		n = poll(fds, 2, timeout);
+		n = poll(fds, 2, wait_ms(c));
 		if (n < 0 && errno != EINTR)
 			return err_errno(err, errno, "cannot wait for the server");
 		if (n > 0 && fds[1].revents)
 			return err_set(err, -ECANCELED, "interrupted");
 		if (n > 0 && fds[0].revents)
 			return 0;
+		if (c->deadline_ns && time_monotonic_ns() >= c->deadline_ns)
+			return err_set(err, -ETIMEDOUT, "the server does not answer");
 	}
 }
 
@@ -166,22 +206,31 @@ static void put_agent(const struct client *c, struct buf *out)
 		   system.machine, system.sysname);
 }
 
-/* The whole request; body may be NULL. */
-static int put_request(const struct client *c, const char *method, const char *path,
-		       bool lines, const json_t *body, struct buf *out, struct err *err)
+/* The head but for the length of the body and the line that ends it. */
+static void put_head(const struct client *c, const struct request *q, struct buf *out)
 {
-	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-
-	if (body && !text)
-		return err_errno(err, ENOMEM, "writing the request");
-	buf_printf(out, "%s %s%s HTTP/1.1\r\n", method, c->host.prefix, path);
+	buf_printf(out, "%s %s%s HTTP/1.1\r\n", q->method, c->host.prefix, q->path);
 	put_authority(c, out);
 	put_agent(c, out);
 	buf_printf(out, "Accept: application/%s\r\nConnection: close\r\n",
-		   lines ? "x-ndjson" : "json");
+		   q->lines ? "x-ndjson" : "json");
+	buf_printf(out, "Content-Type: application/%s\r\n",
+		   q->upload ? "octet-stream" : "json");
+}
+
+/* The whole request, but for a file that is sent. */
+static int put_request(const struct client *c, const struct request *q, struct buf *out,
+		       struct err *err)
+{
+	char *text = q->body ? json_dumps(q->body, JSON_COMPACT) : NULL;
+
+	if (q->body && !text)
+		return err_errno(err, ENOMEM, "writing the request");
+	put_head(c, q, out);
 	if (text)
-		buf_printf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
-			   strlen(text));
+		buf_printf(out, "Content-Length: %zu\r\n", strlen(text));
+	else if (q->upload)
+		buf_printf(out, "Content-Length: %" PRIu64 "\r\n", q->upload->size);
 	buf_puts(out, "\r\n");
 	if (text)
 		buf_puts(out, text);
@@ -208,8 +257,35 @@ static int read_answer(struct conn *conn, struct response *r, struct err *err)
 	return 0;
 }
 
-static int talk(struct client *c, struct conn *conn, const struct buf *request,
-		struct exchange *x, struct err *err)
+static int send_file(struct client *c, struct conn *conn, const struct client_upload *u,
+		     struct err *err)
+{
+	char *data = malloc(UPLOAD_PIECE);
+	uint64_t sent = 0;
+	int r = data ? 0 : err_errno(err, ENOMEM, "sending %s", u->name);
+
+	while (r == 0 && sent < u->size) {
+		size_t want = u->size - sent < UPLOAD_PIECE ? (size_t)(u->size - sent) : UPLOAD_PIECE;
+		ssize_t n = pread(u->fd, data, want, (off_t)sent);
+
+		if (n <= 0) {
+			r = n ? err_errno(err, errno, "reading %s", u->name)
+			      : err_set(err, -EIO, "%s became shorter while it was sent", u->name);
+			break;
+		}
+		r = conn_write(conn, data, (size_t)n, err);
+		sent += (uint64_t)n;
+		if (r == 0 && u->sent)
+			u->sent(u->ctx, sent);
+		if (r == 0)
+			r = client_breathe(c, err);
+	}
+	free(data);
+	return r;
+}
+
+static int talk(struct client *c, struct conn *conn, const struct buf *head,
+		const struct client_upload *upload, struct exchange *x, struct err *err)
 {
 	int r = conn_open(conn, c->addresses,
 			  c->host.tls ? reachable_name(c->host.name) : NULL, client_wait, c, err);
@@ -222,25 +298,27 @@ static int talk(struct client *c, struct conn *conn, const struct buf *request,
 	if (r < 0)
 		return err_prefix(err, "could not connect to %s server \"%s\"", c->cli->program,
 				  reachable_name(c->host.name));
-	r = conn_write(conn, request->data, request->len, err);
+	r = conn_write(conn, head->data, head->len, err);
+	if (r == 0 && upload)
+		r = send_file(c, conn, upload, err);
 	/* A server that refuses early closes its end; its answer says why. */
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
 		return r;
 	return read_answer(conn, &x->response, err);
 }
 
-static int exchange(struct client *c, const char *method, const char *path,
-		    const json_t *body, struct exchange *x, struct err *err)
+static int exchange(struct client *c, const struct request *q, struct exchange *x,
+		    struct err *err)
 {
-	struct buf request = BUF_INIT(LIMIT_BODY + LIMIT_HEAD);
+	struct buf head = BUF_INIT(LIMIT_BODY + LIMIT_HEAD);
 	struct conn conn = { .fd = -1 };
-	int r = put_request(c, method, path, x->fn != NULL, body, &request, err);
+	int r = put_request(c, q, &head, err);
 
 	if (r == 0) {
-		r = talk(c, &conn, &request, x, err);
+		r = talk(c, &conn, &head, q->upload, x, err);
 		conn_close(&conn);
 	}
-	buf_finish(&request);
+	buf_finish(&head);
 	return r;
 }
 
@@ -289,23 +367,39 @@ static int collect(void *ctx, const char *data, size_t len, struct err *err)
 	return 0;
 }
 
-int client_call(struct client *c, const char *method, const char *path, const json_t *body,
-		json_t **ret, struct err *err)
+/* A request whose whole answer is *ret, one value of JSON; NULL: any will do. */
+static int call(struct client *c, const struct request *q, json_t **ret, struct err *err)
 {
 	struct exchange x = { .text = BUF_INIT(LIMIT_BODY) };
 	int r;
 
-	response_init(&x.response, !strcmp(method, "HEAD"), collect, &x);
-	r = exchange(c, method, path, body, &x, err);
+	response_init(&x.response, !strcmp(q->method, "HEAD"), collect, &x);
+	r = exchange(c, q, &x, err);
 	if (r == 0 && is_error(&x))
 		r = answer_error(c, &x, false, err);
 	if (r == 0 && ret) {
 		*ret = json_parse(x.text.data ? x.text.data : "", x.text.len, true, err);
-		r = *ret ? 0 : err_prefix(err, "the server's answer to %s", path);
+		r = *ret ? 0 : err_prefix(err, "the server's answer to %s", q->path);
 	}
 	response_finish(&x.response);
 	buf_finish(&x.text);
 	return r;
+}
+
+int client_call(struct client *c, const char *method, const char *path, const json_t *body,
+		json_t **ret, struct err *err)
+{
+	const struct request q = { .method = method, .path = path, .body = body };
+
+	return call(c, &q, ret, err);
+}
+
+int client_upload(struct client *c, const char *path, const struct client_upload *u,
+		  struct err *err)
+{
+	const struct request q = { .method = "POST", .path = path, .upload = u };
+
+	return call(c, &q, NULL, err);
 }
 
 static int handle_line(struct exchange *x, struct err *err)
@@ -352,11 +446,12 @@ static int split_lines(void *ctx, const char *data, size_t len, struct err *err)
 int client_stream(struct client *c, const char *path, const json_t *body,
 		  client_line_fn fn, void *ctx, struct err *err)
 {
+	const struct request q = { .method = "POST", .path = path, .body = body, .lines = true };
 	struct exchange x = { .text = BUF_INIT(LINE_MAX_BYTES), .fn = fn, .ctx = ctx };
 	int r;
 
 	response_init(&x.response, false, split_lines, &x);
-	r = exchange(c, "POST", path, body, &x, err);
+	r = exchange(c, &q, &x, err);
 	if (r == 0 && is_error(&x))
 		r = answer_error(c, &x, true, err);
 	else if (r == 0)

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "cli/cli.h"
 #include "common/err.h"
@@ -17,6 +18,7 @@ struct client {
 	struct host host;
 	struct addrinfo *addresses;
 	struct progress *progress;      /* redrawn while waiting; NULL: none */
+	int64_t deadline_ns;            /* of every wait, monotonic; 0: none */
 	int signal_fd;                  /* of interrupt_open(); -1: signals act as usual */
 };
 
@@ -26,6 +28,8 @@ int client_init(struct client *c, const struct cli *cli, struct err *err);
 int client_open(struct client *c, const struct cli *cli, struct err *err);
 /* Waiting ends with -ECANCELED at a signal from now on; p (or NULL) is redrawn. */
 int client_watch(struct client *c, struct progress *p, struct err *err);
+/* Requests fail with -ETIMEDOUT when they take longer than this from now. */
+void client_limit(struct client *c, unsigned ms);
 void client_close(struct client *c);
 
 /* Whether the server runs on this machine, as far as its address tells. */
@@ -47,5 +51,22 @@ int client_call(struct client *c, const char *method, const char *path, const js
 typedef int (*client_line_fn)(void *ctx, const json_t *line, struct err *err);
 int client_stream(struct client *c, const char *path, const json_t *body,
 		  client_line_fn fn, void *ctx, struct err *err);
+
+/*
+ * A POST of the first size bytes of a file, whose name is for errors; sent (or NULL) is told
+ * how many are on their way. Errors as client_call().
+ */
+struct client_upload {
+	int fd;
+	const char *name;
+	uint64_t size;
+	void (*sent)(void *ctx, uint64_t bytes);
+	void *ctx;
+};
+int client_upload(struct client *c, const char *path, const struct client_upload *u,
+		  struct err *err);
+
+/* For long work between requests: draws what is due; -ECANCELED after a signal. */
+int client_breathe(struct client *c, struct err *err);
 
 #endif

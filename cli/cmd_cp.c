@@ -14,11 +14,10 @@ static int run(const struct cli *cli, const void *values, char *const *args, siz
 	struct client c;
 	int r = client_open(&c, cli, err);
 
-	(void)values;
 	(void)n;
 	if (r == 0)
 		r = client_call(&c, "POST", "/api/copy", body, NULL, err);
-	if (r == 0)
+	if (r == 0 && !((const struct quiet_values *)values)->quiet)
 		printf("copied '%s' to '%s'\n", args[0], args[1]);
 	client_close(&c);
 	json_decref(body);
@@ -27,5 +26,6 @@ static int run(const struct cli *cli, const void *values, char *const *args, siz
 
 const struct command cmd_cp = {
 	.name = "cp", .arguments = "SOURCE DESTINATION", .brief = "Copy a model",
-	.min_args = 2, .max_args = 2, .run = run,
+	.min_args = 2, .max_args = 2, .completions = { COMPLETE_MODEL },
+	.flags = quiet_flags, .flags_size = sizeof(struct quiet_values), .run = run,
 };

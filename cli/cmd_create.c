@@ -1,6 +1,7 @@
 /*
  * easel create: a folder of weights or another model becomes a model of the server's
- * store. The server imports; this tells it what, and shows how far it is.
+ * store. The server imports; this tells it what, sends the files where it cannot see them,
+ * and shows how far it is.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -12,20 +13,25 @@
 #include "cli/listing.h"
 #include "cli/progress.h"
 #include "cli/source.h"
+#include "cli/upload.h"
 #include "common/fields.h"
 #include "common/name.h"
 
 struct create_flags {
 	const char *file, *quantize, *draft_quantize;
-	bool experimental;
+	bool experimental, quiet, upload;
 };
 
 #define AT(member) offsetof(struct create_flags, member)
 static const struct flag flags[] = {
 	{ "file", 'f', FLAG_TEXT, AT(file), "string",
-	  "Name of the Modelfile (default \"Modelfile\")" },
+	  "Name of the Modelfile (default \"Modelfile\")", .completion = COMPLETE_FILE },
 	{ "quantize", 'q', FLAG_TEXT, AT(quantize), "string",
-	  "Quantize to int4, int8, nvfp4, mxfp4, mxfp8 or fp8 (= int8 with scales)" },
+	  "Quantize to int4, int8, nvfp4, mxfp4, mxfp8 or fp8 (= int8 with scales)",
+	  .offers = "int4 int8 nvfp4 mxfp4 mxfp8 fp8" },
+	{ "upload", 0, FLAG_BOOL, AT(upload), NULL,
+	  "Send the files even if the server seems to be on this machine" },
+	{ "quiet", 0, FLAG_BOOL, AT(quiet), NULL, "Print errors only" },
 	{ "experimental", 0, FLAG_BOOL, AT(experimental), .group = FLAGS_IGNORED },
 	{ "draft-quantize", 0, FLAG_TEXT, AT(draft_quantize), .group = FLAGS_IGNORED },
 	{ 0 }
@@ -56,15 +62,6 @@ static int check_arguments(const struct create_flags *f, const char *model, stru
 	return f->quantize && *f->quantize ? check_quantize(f->quantize, err) : 0;
 }
 
-/* A server elsewhere cannot see our folders. */
-static int check_reachable(const struct client *c, const struct source *s, struct err *err)
-{
-	if (!s->is_folder || client_is_local(c))
-		return 0;
-	return err_set(err, -EINVAL, "remote safetensor model creation not yet supported: "
-		       "run create on the machine of the server (%s)", c->host.name);
-}
-
 static void put_text(json_t *body, const char *name, const char *text)
 {
 	if (text && *text)
@@ -77,7 +74,6 @@ static json_t *make_request(const struct create_flags *f, const char *model,
 	const struct modelfile *m = &s->modelfile;
 	json_t *body = json_pack("{s:o, s:b}", "model", text_json(model), "stream", 1);
 
-	put_text(body, "from", s->from);
 	put_text(body, "quantize", f->quantize);
 	put_text(body, "system", m->system);
 	put_text(body, "template", m->template);
@@ -110,13 +106,34 @@ static int on_line(void *ctx, const json_t *line, struct err *err)
 	return 0;
 }
 
-static int create(struct client *c, const json_t *body, struct err *err)
+/* What it is made from: a server elsewhere cannot see our folders. */
+static int put_source(struct client *c, const struct create_flags *f, const struct source *s,
+		      json_t *body, struct err *err)
+{
+	json_t *files;
+	int r;
+
+	if (!s->is_folder || (client_is_local(c) && !f->upload)) {
+		put_text(body, "from", s->from);
+		return 0;
+	}
+	r = upload_folder(c, s->from, &files, err);
+	if (r == 0)
+		json_object_set_new(body, "files", files);
+	return r;
+}
+
+static int create(struct client *c, const struct create_flags *f, const struct source *s,
+		  json_t *body, struct err *err)
 {
 	struct creation creation = { 0 };
 	int r;
 
-	progress_open(&creation.progress, false);
+	if (!f->quiet)
+		progress_open(&creation.progress, false);
 	r = client_watch(c, &creation.progress, err);
+	if (r == 0)
+		r = put_source(c, f, s, body, err);
 	if (r == 0)
 		r = client_stream(c, "/api/create", body, on_line, &creation, err);
 	c->progress = NULL;
@@ -134,10 +151,8 @@ static int create_from(const struct cli *cli, const struct create_flags *f, cons
 	int r = client_open(&c, cli, err);
 
 	if (r == 0)
-		r = check_reachable(&c, s, err);
-	if (r == 0)
-		r = body ? create(&c, body, err) : err_errno(err, ENOMEM, "writing the request");
-	if (r == 0)
+		r = body ? create(&c, f, s, body, err) : err_errno(err, ENOMEM, "writing the request");
+	if (r == 0 && !f->quiet)
 		printf("Created image generation model '%s'\n", model);
 	client_close(&c);
 	json_decref(body);
@@ -162,6 +177,6 @@ static int run(const struct cli *cli, const void *values, char *const *args, siz
 
 const struct command cmd_create = {
 	.name = "create", .arguments = "MODEL [DIR]", .brief = "Create a model",
-	.min_args = 1, .max_args = 2,
+	.min_args = 1, .max_args = 2, .completions = { COMPLETE_NOTHING, COMPLETE_FOLDER },
 	.flags = flags, .flags_size = sizeof(struct create_flags), .run = run,
 };

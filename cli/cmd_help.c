@@ -32,5 +32,6 @@ static int run(const struct cli *cli, const void *values, char *const *args, siz
 
 const struct command cmd_help = {
 	.name = "help", .arguments = "[COMMAND]", .brief = "Help about any command",
-	.max_args = ARGS_ANY, .settings = SETTINGS_NONE, .run = run,
+	.max_args = ARGS_ANY, .completions = { COMPLETE_COMMAND },
+	 .settings = SETTINGS_NONE, .run = run,
 };

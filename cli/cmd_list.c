@@ -10,12 +10,13 @@
 #include "common/timefmt.h"
 
 struct list_flags {
-	bool json;
+	bool json, quiet;
 };
 
 static const struct flag flags[] = {
 	{ "json", 0, FLAG_BOOL, offsetof(struct list_flags, json), NULL,
 	  "Print the server's answer as JSON" },
+	{ "quiet", 'q', FLAG_BOOL, offsetof(struct list_flags, quiet), NULL, "Print names only" },
 	{ 0 }
 };
 
@@ -41,7 +42,7 @@ static int run(const struct cli *cli, const void *values, char *const *args, siz
 	static const char *const header[] = { "NAME", "ID", "SIZE", "MODIFIED" };
 	const struct list_flags *f = values;
 	const struct listing listing = {
-		.path = "/api/tags", .header = header, .n_columns = 4, .json = f->json,
+		.path = "/api/tags", .header = header, .n_columns = 4, .json = f->json, .quiet = f->quiet,
 		.row = add_row, .ctx = n ? args[0] : "",
 	};
 
@@ -50,5 +51,6 @@ static int run(const struct cli *cli, const void *values, char *const *args, siz
 
 const struct command cmd_list = {
 	.name = "list", .alias = "ls", .arguments = "[PREFIX]", .brief = "List models",
-	.max_args = 1, .flags = flags, .flags_size = sizeof(struct list_flags), .run = run,
+	.max_args = 1, .completions = { COMPLETE_MODEL },
+	.flags = flags, .flags_size = sizeof(struct list_flags), .run = run,
 };

@@ -10,7 +10,7 @@
 #include "common/timefmt.h"
 
 struct ps_flags {
-	bool json, verbose;
+	bool json, quiet, verbose;
 };
 
 static const struct flag flags[] = {
@@ -18,6 +18,7 @@ static const struct flag flags[] = {
 	  "Print the server's answer as JSON" },
 	{ "verbose", 'v', FLAG_BOOL, offsetof(struct ps_flags, verbose), NULL,
 	  "Show the device too" },
+	{ "quiet", 'q', FLAG_BOOL, offsetof(struct ps_flags, quiet), NULL, "Print names only" },
 	{ 0 }
 };
 
@@ -85,7 +86,7 @@ static int run(const struct cli *cli, const void *values, char *const *args, siz
 	const struct ps_flags *f = values;
 	const struct listing listing = {
 		.path = "/api/ps", .header = header, .n_columns = f->verbose ? 7 : 6,
-		.json = f->json, .row = add_row, .ctx = n ? args[0] : "",
+		.json = f->json, .quiet = f->quiet, .row = add_row, .ctx = n ? args[0] : "",
 	};
 
 	return listing_run(cli, &listing, err);
@@ -93,5 +94,6 @@ static int run(const struct cli *cli, const void *values, char *const *args, siz
 
 const struct command cmd_ps = {
 	.name = "ps", .arguments = "[PREFIX]", .brief = "List running models",
-	.max_args = 1, .flags = flags, .flags_size = sizeof(struct ps_flags), .run = run,
+	.max_args = 1, .completions = { COMPLETE_MODEL },
+	.flags = flags, .flags_size = sizeof(struct ps_flags), .run = run,
 };

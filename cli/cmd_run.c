@@ -4,7 +4,6 @@
  * cancels the drawing.
  */
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,48 +11,25 @@
 
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "cli/listing.h"
 #include "cli/picture.h"
+#include "cli/picture_metadata.h"
 #include "cli/save.h"
 #include "cli/session.h"
 #include "cli/text.h"
+#include "cli/transfer.h"
 #include "common/fields.h"
 #include "common/limits.h"
+#include "common/name.h"
 
-_Static_assert(FLAG_LIST_MAX >= LIMIT_INPUT_IMAGES, "--image cannot be given often enough");
-
-static const struct picture_flags defaults = { .guidance = NAN, .strength = NAN };
-
-#define AT(member) offsetof(struct picture_flags, member)
-static const struct flag flags[] = {
-	{ "output", 'o', FLAG_TEXT, AT(output), "string",
-	  "Save to this file or folder, or - for standard output" },
-	{ "keepalive", 0, FLAG_TEXT, AT(keepalive), "string",
-	  "Duration to keep the model loaded (e.g. 5m)" },
-	{ "verbose", 0, FLAG_BOOL, AT(verbose), NULL, "Show timings for the picture" },
-	{ "width", 0, FLAG_INT, AT(width), "int", "Image width", FLAGS_IMAGE },
-	{ "height", 0, FLAG_INT, AT(height), "int", "Image height", FLAGS_IMAGE },
-	{ "steps", 0, FLAG_INT, AT(steps), "int", "Denoising steps", FLAGS_IMAGE },
-	{ "seed", 0, FLAG_INT, AT(seed), "int", "Random seed", FLAGS_IMAGE },
-	{ "negative", 0, FLAG_TEXT, AT(negative), "str", "Negative prompt", FLAGS_IMAGE },
-	{ "guidance", 0, FLAG_FLOAT, AT(guidance), "num", "Guidance scale (0 = off)", FLAGS_IMAGE },
-	{ "image", 0, FLAG_LIST, AT(images), "file",
-	  "Image to start from or to refer to (repeatable)", FLAGS_IMAGE },
-	{ "strength", 0, FLAG_FLOAT, AT(strength), "num",
-	  "How much the image changes, 0 to 1", FLAGS_IMAGE },
-	{ "mask", 0, FLAG_TEXT, AT(mask), "file", "Image of what is drawn anew", FLAGS_IMAGE },
-	{ "mask-mode", 0, FLAG_TEXT, AT(mask_mode), "by",
-	  "What marks that in the mask: alpha (transparent) or white", FLAGS_IMAGE },
-	{ "insecure", 0, FLAG_BOOL, AT(ignored), .group = FLAGS_IGNORED },
-	{ "format", 0, FLAG_TEXT, AT(ignored_text), .group = FLAGS_IGNORED },
-	{ "think", 0, FLAG_OPTIONAL, AT(ignored_text), .group = FLAGS_IGNORED },
-	{ "hidethinking", 0, FLAG_BOOL, AT(ignored), .group = FLAGS_IGNORED },
-	{ "nowordwrap", 0, FLAG_BOOL, AT(ignored), .group = FLAGS_IGNORED },
-	{ "truncate", 0, FLAG_BOOL, AT(ignored), .group = FLAGS_IGNORED },
-	{ "dimensions", 0, FLAG_INT, AT(ignored_int), .group = FLAGS_IGNORED },
-	{ "imagegen", 0, FLAG_BOOL, AT(ignored), .group = FLAGS_IGNORED },
-	{ 0 }
+/* What is to be drawn, as far as the command line and a file say it. */
+struct job {
+	const char *model;
+	char *const *words;             /* of the prompt */
+	size_t n_words;
+	const char *prompt;             /* of the file, when there are no words; else NULL */
+	json_t *metadata;               /* of the file; NULL: --from was not given */
 };
-#undef AT
 
 /* ---- the model ---- */
 
@@ -68,14 +44,40 @@ static bool has_capability(const json_t *model, const char *name)
 	return false;
 }
 
-static int check_model(struct client *c, const char *name, json_t **ret, struct err *err)
+static int show(struct client *c, const char *name, json_t **ret, struct err *err)
 {
 	json_t *body = json_pack("{s:o}", "name", text_json(name));
 	int r = client_call(c, "POST", "/api/show", body, ret, err);
 
+	json_decref(body);
+	return r;
+}
+
+/* A server that cannot pull has said all there is to say: *err stays what it is. */
+static int pull(struct client *c, const struct picture_flags *f, const char *name, struct err *err)
+{
+	const struct transfer_flags flags = { .insecure = f->insecure, .quiet = f->quiet };
+	struct err why;
+	int r = transfer_pull(c, name, &flags, &why);
+
+	if (r < 0 && r != -EOPNOTSUPP)
+		*err = why;
+	return r;
+}
+
+/* What the server knows about the model, which is pulled when it is not there. */
+static int find_model(struct client *c, const struct picture_flags *f, const char *name,
+		      json_t **ret, struct err *err)
+{
+	int r = show(c, name, ret, err);
+
+	if (r == -ENOENT) {
+		r = pull(c, f, name, err);
+		if (r == 0)
+			r = show(c, name, ret, err);
+	}
 	if (r == 0 && !has_capability(*ret, "image"))
 		r = err_set(err, -EINVAL, "\"%s\" does not support image generation", name);
-	json_decref(body);
 	return r;
 }
 
@@ -98,9 +100,12 @@ static int read_stdin(char **ret, struct err *err)
 	return 0;
 }
 
-/* The prompt, and the files that it names to a. */
-static int compose_prompt(struct client *c, char *const *words, size_t n, struct attachments *a,
-			  char **ret, struct err *err)
+/*
+ * The prompt, and the files that it names to a; fallback (or NULL) when there is none, as it
+ * stands.
+ */
+static int compose_prompt(struct client *c, char *const *words, size_t n, const char *fallback,
+			  struct attachments *a, char **ret, struct err *err)
 {
 	char *first;
 	int r = read_stdin(&first, err);
@@ -110,6 +115,11 @@ static int compose_prompt(struct client *c, char *const *words, size_t n, struct
 	free(first);
 	if (r < 0 || **ret)
 		return r;
+	if (fallback && *fallback) {
+		free(*ret);
+		*ret = strdup(fallback);
+		return *ret ? 0 : err_errno(err, ENOMEM, "reading the prompt");
+	}
 	return err_set(err, -EINVAL, "image generation models require a prompt. "
 		       "Usage: %s run z-image \"your prompt here\"", c->cli->program);
 }
@@ -125,7 +135,15 @@ static int draw(struct client *c, const struct picture_flags *f, const char *mod
 	return err_prefix(err, "failed to %s image", stage == PICTURE_SAVE ? "save" : "decode");
 }
 
-static int run_prompt(struct client *c, const struct picture_flags *f, char *const *args, size_t n,
+static int check_output(const struct picture_flags *f, struct err *err)
+{
+	if (f->json && f->output && !strcmp(f->output, "-"))
+		return err_set(err, -EINVAL, "--json and --output - both write to standard output: "
+			       "name a file");
+	return save_check(f->output, err);
+}
+
+static int run_prompt(struct client *c, const struct picture_flags *f, const struct job *job,
 		      struct err *err)
 {
 	struct attachments a;
@@ -133,38 +151,139 @@ static int run_prompt(struct client *c, const struct picture_flags *f, char *con
 	int r = picture_attach(f, &a, err);
 
 	if (r == 0)
-		r = compose_prompt(c, args + 1, n - 1, &a, &prompt, err);
+		r = compose_prompt(c, job->words, job->n_words, job->prompt, &a, &prompt, err);
 	if (r == 0)
-		r = save_check(f->output, err);
+		r = check_output(f, err);
 	if (r == 0)
-		r = draw(c, f, args[0], prompt, &a, err);
+		r = draw(c, f, job->model, prompt, &a, err);
 	free(prompt);
 	attachments_finish(&a);
+	return r;
+}
+
+/* ---- a picture once more ---- */
+
+/* The digest of the model as the server has it now; NULL when it does not say. */
+static const char *installed_digest(const json_t *tags, const char *model)
+{
+	struct model_name wanted, name;
+	const json_t *row;
+	size_t i;
+
+	if (name_parse(model, &wanted, NULL) < 0)
+		return NULL;
+	json_array_foreach(json_object_get(tags, "models"), i, row)
+		if (name_parse(listing_text(row, "name"), &name, NULL) == 0 &&
+		    name_equal(&name, &wanted))
+			return json_string_value(json_object_get(row, "digest"));
+	return NULL;
+}
+
+/* A digest with or without "sha256:", whole or only its beginning. */
+static bool same_digest(const char *a, const char *b)
+{
+	const size_t prefix = strlen("sha256:");
+	size_t len;
+
+	a += strncmp(a, "sha256:", prefix) ? 0 : prefix;
+	b += strncmp(b, "sha256:", prefix) ? 0 : prefix;
+	len = strlen(a) < strlen(b) ? strlen(a) : strlen(b);
+	return !strncmp(a, b, len);
+}
+
+/* A model that was made anew since draws another picture: that is no error, but told. */
+static int warn_of_changes(struct client *c, const struct job *job, const char *file,
+			   struct err *err)
+{
+	const char *drawn_by = listing_text(job->metadata, "digest"), *here;
+	json_t *tags = NULL;
+	int r;
+
+	if (!*drawn_by || strcmp(job->model, listing_text(job->metadata, "model")))
+		return 0;
+	r = client_call(c, "GET", "/api/tags", NULL, &tags, err);
+	here = r == 0 ? installed_digest(tags, job->model) : NULL;
+	if (here && !same_digest(here, drawn_by))
+		fprintf(stderr, "Warning: %s was drawn by another version of %s: the picture may "
+			"differ\n", file, job->model);
+	json_decref(tags);
+	return r;
+}
+
+/* Pictures are no part of a picture. */
+static void warn_of_images(const struct picture_flags *f, const json_t *metadata)
+{
+	json_int_t n = json_integer_value(json_object_get(metadata, "images"));
+
+	if (n > 0 && !f->images.n)
+		fprintf(stderr, "Warning: %s was drawn from %lld pictures, which it does not hold: "
+			"name them with --image\n", f->from, (long long)n);
+}
+
+static int read_metadata(struct picture_flags *f, struct job *job, struct err *err)
+{
+	int r = picture_metadata_read(f->from, &job->metadata, err);
+
+	if (r < 0)
+		return r;
+	r = picture_options_fill(f, job->metadata, err);
+	if (r < 0)
+		return err_prefix(err, "%s", f->from);
+	warn_of_images(f, job->metadata);
+	job->prompt = listing_text(job->metadata, "prompt");
+	if (!job->model)
+		job->model = listing_text(job->metadata, "model");
+	if (!*job->model)
+		return err_set(err, -EINVAL, "%s does not name a model: name one", f->from);
+	return 0;
+}
+
+/* ---- the command ---- */
+
+static int run_job(const struct cli *cli, struct picture_flags *f, const struct job *job,
+		   struct err *err)
+{
+	const bool session = !f->from && !job->n_words && isatty(STDIN_FILENO) &&
+			     isatty(STDOUT_FILENO);
+	json_t *model = NULL;
+	struct client c;
+	int r = client_open(&c, cli, err);
+
+	if (r == 0)
+		r = find_model(&c, f, job->model, &model, err);
+	if (r == 0 && f->from)
+		r = warn_of_changes(&c, job, f->from, err);
+	if (r == 0 && !f->quiet && !f->json)
+		f->graphics = graphics_detect();
+	if (r == 0 && session)
+		r = session_run(&c, f, job->model, model, err);
+	else if (r == 0)
+		r = run_prompt(&c, f, job, err);
+	json_decref(model);
+	client_close(&c);
 	return r;
 }
 
 static int run(const struct cli *cli, const void *values, char *const *args, size_t n,
 	       struct err *err)
 {
-	const bool session = n == 1 && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-	json_t *model = NULL;
-	struct client c;
-	int r = client_open(&c, cli, err);
+	struct picture_flags f = *(const struct picture_flags *)values;
+	struct job job = { .model = n ? args[0] : NULL, .words = args + (n > 0),
+			   .n_words = n ? n - 1 : 0 };
+	int r = f.from ? read_metadata(&f, &job, err)
+		       : options_check_count(1, ARGS_ANY, n, err);
 
 	if (r == 0)
-		r = check_model(&c, args[0], &model, err);
-	if (r == 0 && session)
-		r = session_run(&c, values, args[0], model, err);
-	else if (r == 0)
-		r = run_prompt(&c, values, args, n, err);
-	json_decref(model);
-	client_close(&c);
+		r = run_job(cli, &f, &job, err);
+	json_decref(job.metadata);
 	return r;
 }
 
 const struct command cmd_run = {
 	.name = "run", .arguments = "MODEL [PROMPT]", .brief = "Run a model",
-	.min_args = 1, .max_args = ARGS_ANY,
-	.flags = flags, .flags_size = sizeof(struct picture_flags), .defaults = &defaults,
+	.max_args = ARGS_ANY,
+	.completions = { COMPLETE_MODEL, COMPLETE_IMAGE },
+	.flags = picture_options, .flags_size = sizeof(struct picture_flags),
+	.defaults = &picture_defaults,
 	.settings = SETTINGS_RUN, .run = run,
 };

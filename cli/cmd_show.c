@@ -1,22 +1,22 @@
 /*
  * easel show: what the server knows about a model, as blocks of aligned rows, or one
- * of its texts.
+ * of its texts; and what a PNG knows about itself.
  */
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "cli/block.h"
 #include "cli/client.h"
+#include "cli/image_path.h"
 #include "cli/listing.h"
-#include "cli/table.h"
-#include "cli/text.h"
+#include "cli/picture_metadata.h"
 #include "common/fields.h"
 #include "common/timefmt.h"
 
-#define INDENT 4
-#define WRAP_COLUMNS 100
 #define MAX_WORDS 16
 #define TEXT_LINES 2
 
@@ -69,22 +69,6 @@ static int chosen_text(const struct show_flags *f, const struct show_text **ret,
 
 /* ---- blocks ---- */
 
-static void print_block(const char *title, const struct table *t)
-{
-	if (!t->n_rows)
-		return;
-	printf("  %s\n", title);
-	table_print(t, NULL, INDENT, stdout);
-	putchar('\n');
-}
-
-static void add_pair(struct table *t, const char *name, const char *value)
-{
-	const char *const cells[] = { name, value };
-
-	table_row(t, cells);
-}
-
 static void count_text(const json_t *answer, char *ret, size_t size)
 {
 	const json_t *info = json_object_get(answer, "model_info");
@@ -108,13 +92,13 @@ static void print_model(const json_t *answer)
 
 	count_text(answer, count, sizeof count);
 	if (*architecture)
-		add_pair(&t, "architecture", architecture);
+		table_pair(&t, "architecture", architecture);
 	if (*count)
-		add_pair(&t, "parameters", count);
-	add_pair(&t, "quantization", listing_text(details, "quantization_level"));
+		table_pair(&t, "parameters", count);
+	table_pair(&t, "quantization", listing_text(details, "quantization_level"));
 	if (*listing_text(answer, "requires"))
-		add_pair(&t, "requires", listing_text(answer, "requires"));
-	print_block("Model", &t);
+		table_pair(&t, "requires", listing_text(answer, "requires"));
+	block_print("Model", &t);
 	table_finish(&t);
 }
 
@@ -129,7 +113,7 @@ static void print_capabilities(const json_t *answer)
 
 		table_row(&t, &name);
 	}
-	print_block("Capabilities", &t);
+	block_print("Capabilities", &t);
 	table_finish(&t);
 }
 
@@ -177,7 +161,7 @@ static void print_parameters(const json_t *answer)
 		if (split_words(line, words))
 			table_row(&t, words);
 	}
-	print_block("Parameters", &t);
+	block_print("Parameters", &t);
 	table_finish(&t);
 	free(copy);
 }
@@ -190,11 +174,11 @@ static void add_info(struct table *t, const char *key, const json_t *value)
 	if (json_is_null(value))
 		return;
 	if (json_is_string(value)) {
-		add_pair(t, key, json_string_value(value));
+		table_pair(t, key, json_string_value(value));
 		return;
 	}
 	text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-	add_pair(t, key, text ? text : "");
+	table_pair(t, key, text ? text : "");
 	free(text);
 }
 
@@ -217,7 +201,7 @@ static void print_metadata(const json_t *answer)
 	qsort(keys, n, sizeof *keys, by_text);
 	for (size_t i = 0; i < n; i++)
 		add_info(&t, keys[i], json_object_get(info, keys[i]));
-	print_block("Metadata", &t);
+	block_print("Metadata", &t);
 	table_finish(&t);
 	free(keys);
 }
@@ -252,61 +236,8 @@ static void print_tensors(const json_t *answer)
 		shape_text(json_object_get(tensor, "shape"), shape, sizeof shape);
 		table_row(&t, cells);
 	}
-	print_block("Tensors", &t);
+	block_print("Tensors", &t);
 	table_finish(&t);
-}
-
-/* Where to break a line of more than WRAP_COLUMNS: at a blank, else never inside UTF-8. */
-static size_t wrap_at(const char *line)
-{
-	size_t at = WRAP_COLUMNS;
-
-	while (at && line[at] != ' ')
-		at--;
-	if (at)
-		return at;
-	for (at = WRAP_COLUMNS; at > 1 && ((unsigned char)line[at] & 0xc0) == 0x80; at--)
-		;
-	return at;
-}
-
-static void add_wrapped(struct table *t, char *line)
-{
-	while (strlen(line) > WRAP_COLUMNS) {
-		size_t at = wrap_at(line);
-		char *row = strndup(line, at);
-		const char *cell = row;
-
-		table_row(t, &cell);
-		free(row);
-		line += at + strspn(line + at, " ");
-	}
-	if (*line) {
-		const char *cell = line;
-
-		table_row(t, &cell);
-	}
-}
-
-static void print_text(const char *title, const char *text)
-{
-	struct table t = TABLE_INIT(1);
-	char *copy = strdup(text), *rest = copy, *line;
-	const char *more = "...";
-	int n = 0;
-
-	while (rest && n <= TEXT_LINES && (line = strsep(&rest, "\n"))) {
-		line = text_trim(line);
-		if (!*line)
-			continue;
-		if (n++ < TEXT_LINES)
-			add_wrapped(&t, line);
-		else
-			table_row(&t, &more);
-	}
-	print_block(title, &t);
-	table_finish(&t);
-	free(copy);
 }
 
 static void print_blocks(const json_t *answer, bool verbose)
@@ -318,8 +249,8 @@ static void print_blocks(const json_t *answer, bool verbose)
 		print_metadata(answer);
 		print_tensors(answer);
 	}
-	print_text("System", listing_text(answer, "system"));
-	print_text("License", listing_text(answer, "license"));
+	block_text("System", listing_text(answer, "system"), TEXT_LINES);
+	block_text("License", listing_text(answer, "license"), TEXT_LINES);
 }
 
 static int fetch(const struct cli *cli, const char *name, bool verbose, json_t **ret,
@@ -336,6 +267,80 @@ static int fetch(const struct cli *cli, const char *name, bool verbose, json_t *
 	return r;
 }
 
+/* ---- pictures ---- */
+
+/* Numbers as they are written, texts bare; an empty text when there is none. */
+static void value_text(const json_t *object, const char *name, char *ret, size_t size)
+{
+	const json_t *value = json_object_get(object, name);
+
+	*ret = '\0';
+	if (json_is_integer(value))
+		snprintf(ret, size, "%lld", (long long)json_integer_value(value));
+	else if (json_is_real(value))
+		snprintf(ret, size, "%g", json_real_value(value));
+	else if (json_is_string(value))
+		snprintf(ret, size, "%s", json_string_value(value));
+}
+
+static void add_value(struct table *t, const char *label, const json_t *picture, const char *name)
+{
+	char text[256];
+
+	value_text(picture, name, text, sizeof text);
+	if (*text)
+		table_pair(t, label, text);
+}
+
+static void add_digest(struct table *t, const json_t *picture)
+{
+	char id[ID_SIZE];
+
+	listing_id(picture, id);
+	if (*id)
+		table_pair(t, "digest", id);
+}
+
+static void print_picture(const json_t *picture)
+{
+	static const char *const rows[][2] = {
+		{ "width", "width" }, { "height", "height" }, { "steps", "steps" }, { "seed", "seed" },
+		{ "guidance", "guidance" }, { "scheduler", "scheduler" },
+		{ "step cache", "step_cache" }, { "easel", "easel" },
+	};
+	struct table t = TABLE_INIT(2);
+
+	add_value(&t, "model", picture, "model");
+	add_digest(&t, picture);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+		add_value(&t, rows[i][0], picture, rows[i][1]);
+	block_print("Picture", &t);
+	table_finish(&t);
+	block_text("Prompt", listing_text(picture, "prompt"), BLOCK_WHOLE);
+	block_text("Negative prompt", listing_text(picture, "negative_prompt"), BLOCK_WHOLE);
+}
+
+/* A model's name may end like a file's, but then there is no such file. */
+static bool is_picture(const char *name)
+{
+	return image_path_has_type(name) && access(name, F_OK) == 0;
+}
+
+static int show_picture(const struct show_flags *f, const char *path, struct err *err)
+{
+	json_t *picture;
+	int r = picture_metadata_read(path, &picture, err);
+
+	if (r < 0)
+		return r;
+	if (f->json)
+		r = listing_print_json(picture, err);
+	else
+		print_picture(picture);
+	json_decref(picture);
+	return r;
+}
+
 static int run(const struct cli *cli, const void *values, char *const *args, size_t n,
 	       struct err *err)
 {
@@ -345,6 +350,10 @@ static int run(const struct cli *cli, const void *values, char *const *args, siz
 	int r = chosen_text(f, &text, err);
 
 	(void)n;
+	if (r == 0 && is_picture(args[0]))
+		return text ? err_set(err, -EINVAL, "%s is a picture: it has no %s", args[0],
+				      text->member)
+			    : show_picture(f, args[0], err);
 	if (r == 0)
 		r = fetch(cli, args[0], f->verbose, &answer, err);
 	if (r < 0)
@@ -360,7 +369,8 @@ static int run(const struct cli *cli, const void *values, char *const *args, siz
 }
 
 const struct command cmd_show = {
-	.name = "show", .arguments = "MODEL", .brief = "Show information for a model",
-	.min_args = 1, .max_args = 1, .flags = flags, .flags_size = sizeof(struct show_flags),
+	.name = "show", .arguments = "MODEL|FILE", .brief = "Show information for a model or a picture",
+	.min_args = 1, .max_args = 1,
+	.completions = { COMPLETE_MODEL_OR_IMAGE }, .flags = flags, .flags_size = sizeof(struct show_flags),
 	.run = run,
 };

@@ -173,6 +173,7 @@ static int read_edited(struct console *c, int signal_fd, char **ret, struct err 
 
 	if (r < 0)
 		return err_errno(err, -r, "reading a line");
+	c->editor.plain = !terminal_has_colours();
 	edit = edit_line(c, signal_fd, err);
 	r = show(c, "", true, PASTE_OFF, edit < 0 ? NULL : err);
 	if (edit < 0 || r < 0)

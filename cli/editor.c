@@ -8,9 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <utf8proc.h>
-
 #include "cli/editor.h"
+#include "cli/text.h"
 #include "common/limits.h"
 #include "common/utf8.h"
 
@@ -37,11 +36,6 @@ void editor_finish(struct editor *e)
 
 /* ---- places ---- */
 
-static unsigned width_of(uint32_t code)
-{
-	return code == '\t' ? 1 : (unsigned)utf8proc_charwidth((utf8proc_int32_t)code);
-}
-
 static size_t code_at(const struct editor *e, size_t at, uint32_t *ret)
 {
 	return utf8_decode(e->text.data + at, e->text.len - at, ret);
@@ -50,7 +44,7 @@ static size_t code_at(const struct editor *e, size_t at, uint32_t *ret)
 /* Marks that stand on the character before them; new lines have no width either. */
 static bool is_mark(uint32_t code)
 {
-	return code != '\n' && width_of(code) == 0;
+	return code != '\n' && text_width(code) == 0;
 }
 
 static size_t after(const struct editor *e, size_t at)
@@ -250,7 +244,7 @@ struct place {
 /* Where the character goes when the one before it ended at p. */
 static struct place place_of(struct place p, uint32_t code, unsigned columns)
 {
-	if (code != '\n' && p.column + width_of(code) > columns)
+	if (code != '\n' && p.column + text_width(code) > columns)
 		return (struct place){ p.row + 1, 0 };
 	return p;
 }
@@ -259,7 +253,7 @@ static struct place place_behind(struct place p, uint32_t code)
 {
 	if (code == '\n')
 		return (struct place){ p.row + 1, PROMPT_COLUMNS };
-	return (struct place){ p.row, p.column + width_of(code) };
+	return (struct place){ p.row, p.column + text_width(code) };
 }
 
 /* Where the cursor is shown; *ret_end: the place behind the text. */
@@ -318,8 +312,9 @@ static void put_hint(const struct editor *e, unsigned columns, struct buf *out)
 {
 	size_t len = strlen(e->hint);
 
-	if (PROMPT_COLUMNS + len < columns)
-		buf_printf(out, "\033[38;5;245m%s\033[%zuD\033[0m", e->hint, len);
+	if (PROMPT_COLUMNS + len >= columns)
+		return;
+	buf_printf(out, e->plain ? "%s\033[%zuD" : "\033[38;5;245m%s\033[%zuD\033[0m", e->hint, len);
 }
 
 static void paint(struct editor *e, unsigned rows, unsigned columns, struct buf *out, bool hint)

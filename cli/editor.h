@@ -1,6 +1,7 @@
 #ifndef EASEL_CLI_EDITOR_H
 #define EASEL_CLI_EDITOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "cli/history.h"
@@ -20,7 +21,8 @@ enum edit {
  */
 struct editor {
 	const char *prompt;             /* ">>> "; four columns */
-	const char *hint;               /* grey, while nothing is typed */
+	const char *hint;               /* while nothing is typed */
+	bool plain;                     /* the hint in no colour */
 	struct buf text;
 	size_t at;                      /* byte of the text that the cursor stands on */
 	const struct history *history;

@@ -57,16 +57,17 @@ static size_t select_flags(const struct flag *table, enum flag_group group,
 	return n;
 }
 
-static void print_general(const struct command *command, FILE *out)
+/* name: of the command, or of the program. */
+static void print_general(const char *name, const struct flag *table, FILE *out)
 {
 	const struct flag *list[MAX_FLAGS + 1];
 	char text[80];
 	const struct flag help = { "help", .letter = 'h', .help = text };
 	size_t n = 0;
 
-	snprintf(text, sizeof text, "help for %s", command->name);
+	snprintf(text, sizeof text, "help for %s", name);
 	list[n++] = &help;
-	n = select_flags(command->flags, FLAGS_GENERAL, list, n);
+	n = select_flags(table, FLAGS_GENERAL, list, n);
 	qsort(list, n, sizeof *list, by_name);
 	fprintf(out, "\nFlags:\n");
 	print_flags(list, n, out);
@@ -117,7 +118,7 @@ void help_command(const struct cli *cli, const struct command *command, FILE *ou
 		command->name, *command->arguments ? " " : "", command->arguments);
 	if (command->alias)
 		fprintf(out, "\nAliases:\n  %s, %s\n", command->name, command->alias);
-	print_general(command, out);
+	print_general(command->name, command->flags, out);
 	print_image_flags(command, out);
 	print_settings(cli, command, out);
 }
@@ -130,9 +131,7 @@ void help_root(const struct cli *cli, FILE *out)
 	for (const struct command *const *c = commands; *c; c++)
 		if (!(*c)->hidden)
 			fprintf(out, "  %-*s %s\n", NAME_COLUMN, (*c)->name, (*c)->brief);
-	fprintf(out, "\nFlags:\n"
-		"  -h, --help      help for %s\n"
-		"  -v, --version   Show version information\n\n"
-		"Use \"%s [command] --help\" for more information about a command.\n",
-		cli->program, cli->program);
+	print_general(cli->program, root_flags, out);
+	fprintf(out, "\nUse \"%s [command] --help\" for more information about a command.\n",
+		cli->program);
 }

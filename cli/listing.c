@@ -41,7 +41,8 @@ static int print_table(const struct listing *l, const json_t *models, struct err
 
 	json_array_foreach(models, i, model)
 		l->row(l->ctx, model, &table);
-	r = table_print(&table, l->header, 0, stdout);
+	r = l->quiet ? table_print_first(&table, stdout)
+		     : table_print(&table, l->header, 0, stdout);
 	table_finish(&table);
 	return r < 0 ? err_errno(err, -r, "printing the table") : 0;
 }

@@ -23,7 +23,7 @@ struct listing {
 	const char *path;
 	const char *const *header;
 	size_t n_columns;
-	bool json;
+	bool json, quiet;               /* quiet: the first column alone */
 	void (*row)(const void *ctx, const json_t *model, struct table *table);
 	const void *ctx;
 };

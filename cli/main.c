@@ -13,20 +13,8 @@
 #include "cli/cli.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
+#include "cli/text.h"
 #include "common/log.h"
-
-const struct command *const commands[] = {
-	&cmd_serve, &cmd_create, &cmd_show, &cmd_run, &cmd_stop, &cmd_list, &cmd_ps, &cmd_cp,
-	&cmd_rm, &cmd_help, &cmd_version, NULL
-};
-
-const struct command *command_find(const char *name)
-{
-	for (const struct command *const *c = commands; *c; c++)
-		if (!strcmp((*c)->name, name) || ((*c)->alias && !strcmp((*c)->alias, name)))
-			return *c;
-	return NULL;
-}
 
 static int run_with(const struct cli *cli, const struct command *command, int argc, char **argv,
 		    void *values, char **args, struct err *err)
@@ -65,10 +53,7 @@ static int run_command(const struct cli *cli, const struct command *command, int
 /* "easel -v", "easel --help" and what is no command. */
 static int run_root(const struct cli *cli, int argc, char **argv, struct err *err)
 {
-	struct { bool version; } values = { false };
-	const struct flag flags[] = {
-		{ "version", 'v', FLAG_BOOL, 0, NULL, "Show version information" }, { 0 }
-	};
+	struct root_values values = { false };
 	char *none = NULL, *words[1];
 	size_t n = 0;
 	int r;
@@ -76,7 +61,7 @@ static int run_root(const struct cli *cli, int argc, char **argv, struct err *er
 	if (argc > 0 && argv[0][0] != '-')
 		return err_set(err, -EINVAL, "unknown command \"%s\" for \"%s\"", argv[0],
 			       cli->program);
-	r = options_parse(flags, argc > 0, argv, &values, words, &n, err);
+	r = options_parse(root_flags, argc > 0, argv, &values, words, &n, err);
 	if (r < 0)
 		return r;
 	if (r == 0 && values.version)
@@ -138,6 +123,8 @@ int main(int argc, char **argv)
 	r = flush_output(dispatch(&cli, argc, argv, &err), &err);
 	if (r == -ECANCELED)
 		interrupt_deliver();
+	/* A server's sentence may hold what a terminal obeys. */
+	text_make_printable(err.text, "\t\n");
 	if (r < 0)
 		fprintf(stderr, "Error: %s\n", err.text);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

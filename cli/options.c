@@ -79,6 +79,17 @@ static const char *read_float(const char *text, double *ret)
 	return NULL;
 }
 
+/* Whether the words of choices (NULL: any) hold text. */
+static bool is_choice(const char *choices, const char *text)
+{
+	size_t len = strlen(text);
+
+	for (const char *at = choices; at && *at; at += strcspn(at, " "), at += strspn(at, " "))
+		if (strcspn(at, " ") == len && !strncmp(at, text, len))
+			return true;
+	return !choices;
+}
+
 static const char *add_item(const char *text, struct flag_list *list)
 {
 	if (list->n == FLAG_LIST_MAX)
@@ -103,6 +114,8 @@ static const char *read_value(const struct flag *f, const char *text, void *ret,
 		return read_float(text, ret);
 	case FLAG_TEXT:
 	case FLAG_OPTIONAL:
+		if (!is_choice(f->choices, text))
+			return "unknown value";
 		*(const char **)ret = text;
 		return NULL;
 	case FLAG_LIST:
@@ -123,6 +136,9 @@ static int set_value(struct parser *p, const struct flag *f, const char *text)
 		snprintf(shown, sizeof shown, "-%c, --%s", f->letter, f->name);
 	else
 		snprintf(shown, sizeof shown, "--%s", f->name);
+	if (f->choices)
+		return err_set(p->err, -EINVAL, "invalid argument \"%s\" for \"%s\" flag: must be "
+			       "one of: %s", text, shown, f->choices);
 	if (!reader)
 		return err_set(p->err, -EINVAL, "invalid argument \"%s\" for \"%s\" flag: %s", text,
 			       shown, why);
@@ -220,6 +236,11 @@ int options_parse(const struct flag *table, int argc, char **argv, void *values,
 	}
 	return r;
 }
+
+const struct flag quiet_flags[] = {
+	{ "quiet", 'q', FLAG_BOOL, offsetof(struct quiet_values, quiet), NULL, "Print errors only" },
+	{ 0 }
+};
 
 int options_check_count(unsigned min, unsigned max, size_t n, struct err *err)
 {

@@ -1,6 +1,7 @@
 #ifndef EASEL_CLI_OPTIONS_H
 #define EASEL_CLI_OPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/err.h"
@@ -26,7 +27,18 @@ enum flag_group {
 	FLAGS_IGNORED,                  /* accepted for old scripts, not shown */
 };
 
-/* One flag of a command; tables end with a NULL name. */
+/* What a shell offers for the value of a flag, or for an argument. */
+enum completion {
+	COMPLETE_NOTHING, COMPLETE_FILE, COMPLETE_FOLDER, COMPLETE_IMAGE, COMPLETE_MODEL,
+	COMPLETE_MODEL_OR_IMAGE, COMPLETE_COMMAND,
+};
+
+struct picture_option;
+
+/*
+ * One flag of a command; tables end with a NULL name. Parsing, help, manual, shell
+ * completions and, for pictures, requests and sessions are made from these rows.
+ */
 struct flag {
 	const char *name;
 	char letter;                    /* short form, or 0 */
@@ -35,6 +47,10 @@ struct flag {
 	const char *word;               /* what the help calls the value */
 	const char *help;
 	enum flag_group group;
+	enum completion completion;
+	const char *choices;            /* all values there are, separated by blanks; NULL: any */
+	const char *offers;             /* what a shell offers where there are others, too */
+	const struct picture_option *picture;   /* picture_options.h; NULL: no such option */
 };
 
 /*
@@ -46,6 +62,12 @@ struct flag {
 #define OPTIONS_HELP 1
 int options_parse(const struct flag *table, int argc, char **argv, void *values,
 		  char **args, size_t *n_args, struct err *err);
+
+/* The flags of commands that have no other. */
+struct quiet_values {
+	bool quiet;
+};
+extern const struct flag quiet_flags[];
 
 /* Checks the count: 0, or -EINVAL "accepts 1 arg(s), received 0" and its kin. */
 int options_check_count(unsigned min, unsigned max, size_t n, struct err *err);

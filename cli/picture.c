@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/listing.h"
 #include "cli/picture.h"
 #include "cli/progress.h"
 #include "cli/save.h"
-#include "cli/terminal.h"
 #include "common/base64.h"
 #include "common/fields.h"
 #include "common/timefmt.h"
@@ -20,12 +20,7 @@
 
 static int check_mask_mode(const struct picture_flags *f, struct err *err)
 {
-	if (!f->mask_mode)
-		return 0;
-	if (strcmp(f->mask_mode, "alpha") && strcmp(f->mask_mode, "white"))
-		return err_set(err, -EINVAL, "invalid argument \"%s\" for \"--mask-mode\" flag: "
-			       "must be alpha or white", f->mask_mode);
-	if (!f->mask)
+	if (f->mask_mode && !f->mask)
 		return err_set(err, -EINVAL, "--mask-mode says how to read a mask: give --mask too");
 	return 0;
 }
@@ -34,7 +29,7 @@ int picture_attach(const struct picture_flags *f, struct attachments *ret, struc
 {
 	int r = check_mask_mode(f, err);
 
-	*ret = (struct attachments){ 0 };
+	*ret = (struct attachments){ .quiet = f->quiet };
 	for (size_t i = 0; i < f->images.n && r == 0; i++)
 		r = attachments_add(ret, f->images.items[i], err);
 	if (r == 0 && f->mask)
@@ -59,31 +54,6 @@ static int put_keep_alive(json_t *body, const char *text, struct err *err)
 	return 0;
 }
 
-static void put_positive(json_t *body, const char *name, int64_t value)
-{
-	if (value > 0)
-		json_object_set_new(body, name, json_integer(value));
-}
-
-static void put_number(json_t *body, const char *name, double value)
-{
-	if (!isnan(value))
-		json_object_set_new(body, name, json_real(value));
-}
-
-static void put_flags(json_t *body, const struct picture_flags *f)
-{
-	put_positive(body, "width", f->width);
-	put_positive(body, "height", f->height);
-	put_positive(body, "steps", f->steps);
-	if (f->seed > 0)
-		json_object_set_new(body, "options",
-				    json_pack("{s:I}", "seed", (json_int_t)f->seed));
-	if (f->negative && *f->negative)
-		json_object_set_new(body, "negative", text_json(f->negative));
-	put_number(body, "guidance", f->guidance);
-}
-
 static void put_attachments(json_t *body, const struct picture_flags *f,
 			    const struct attachments *a)
 {
@@ -93,7 +63,6 @@ static void put_attachments(json_t *body, const struct picture_flags *f,
 		json_object_set(body, "mask", a->mask);
 	if (f->mask_mode)
 		json_object_set_new(body, "mask_mode", json_string(f->mask_mode));
-	put_number(body, "strength", f->strength);
 }
 
 /* a NULL: a load, which no flag of a picture concerns. */
@@ -108,7 +77,7 @@ static int make_request(const struct picture_flags *f, const char *model, const 
 	json_object_set_new(body, "model", text_json(model));
 	json_object_set_new(body, "prompt", text_json(prompt));
 	if (a) {
-		put_flags(body, f);
+		picture_options_request(f, body);
 		put_attachments(body, f, a);
 	}
 	r = put_keep_alive(body, f->keepalive, err);
@@ -123,8 +92,8 @@ static int make_request(const struct picture_flags *f, const char *model, const 
 
 struct drawing {
 	struct progress progress;
+	json_t *answer;                 /* the line that ended it */
 	json_t *image;                  /* base64 of the PNG */
-	int64_t total_ns, load_ns;
 };
 
 static int on_line(void *ctx, const json_t *line, struct err *err)
@@ -139,18 +108,20 @@ static int on_line(void *ctx, const json_t *line, struct err *err)
 		progress_steps(&d->progress, (uint64_t)completed, (uint64_t)total);
 	if (json_is_string(image)) {
 		json_decref(d->image);
+		json_decref(d->answer);
 		d->image = json_incref(image);
-		d->total_ns = json_integer_value(json_object_get(line, "total_duration"));
-		d->load_ns = json_integer_value(json_object_get(line, "load_duration"));
+		d->answer = json_copy((json_t *)line);
 	}
 	return 0;
 }
 
-static int generate(struct client *c, const json_t *body, struct drawing *d, struct err *err)
+static int generate(struct client *c, const json_t *body, bool quiet, struct drawing *d,
+		    struct err *err)
 {
 	int r;
 
-	progress_open(&d->progress, false);
+	if (!quiet)
+		progress_open(&d->progress, false);
 	r = client_watch(c, &d->progress, err);
 	if (r == 0) {
 		progress_spin(&d->progress, "");
@@ -161,6 +132,12 @@ static int generate(struct client *c, const json_t *body, struct drawing *d, str
 	return r;
 }
 
+static void drawing_finish(struct drawing *d)
+{
+	json_decref(d->image);
+	json_decref(d->answer);
+}
+
 int picture_load(struct client *c, const struct picture_flags *f, const char *model,
 		 struct err *err)
 {
@@ -169,19 +146,42 @@ int picture_load(struct client *c, const struct picture_flags *f, const char *mo
 	int r = make_request(f, model, "", NULL, &body, err);
 
 	if (r == 0)
-		r = generate(c, body, &d, err);
-	json_decref(d.image);
+		r = generate(c, body, f->quiet, &d, err);
+	drawing_finish(&d);
 	json_decref(body);
 	return r;
 }
 
 /* ---- the file ---- */
 
-static int save(const struct picture_flags *f, const char *prompt, const json_t *image,
+/* The server's last line, the file in place of the picture. */
+static int print_json(struct drawing *d, const char *path, struct err *err)
+{
+	json_object_del(d->answer, "image");
+	json_object_set_new(d->answer, "file", text_json(path));
+	return listing_print_json(d->answer, err);
+}
+
+static int tell(const struct picture_flags *f, struct drawing *d, const char *path, const void *png,
+		size_t len, struct err *err)
+{
+	if (f->json)
+		return print_json(d, path, err);
+	if (f->quiet) {
+		printf("%s\n", path);
+		return 0;
+	}
+	graphics_show(f->graphics, png, len);
+	printf("Image saved to: %s\n", path);
+	return 0;
+}
+
+static int save(const struct picture_flags *f, const char *prompt, struct drawing *d,
 		enum picture_stage *ret_stage, struct err *err)
 {
+	const json_t *image = d->image;
 	unsigned char *png;
-	char *path;
+	char *path = NULL;
 	size_t len;
 	int r;
 
@@ -191,17 +191,16 @@ static int save(const struct picture_flags *f, const char *prompt, const json_t 
 		return r;
 	*ret_stage = PICTURE_SAVE;
 	r = save_picture(f->output, prompt, png, len, &path, err);
-	if (r == 0 && path) {
-		terminal_show_png(png, len);
-		printf("Image saved to: %s\n", path);
-		free(path);
-	}
+	if (r == 0 && path)
+		r = tell(f, d, path, png, len, err);
+	free(path);
 	free(png);
 	return r;
 }
 
-static void print_duration(const char *label, int64_t ns)
+static void print_duration(const json_t *answer, const char *member, const char *label)
 {
+	const int64_t ns = json_integer_value(json_object_get(answer, member));
 	const int64_t unit = ns >= 1000000000 ? 100000000 : 1000000;
 	char text[TIME_TEXT_SIZE];
 
@@ -209,6 +208,17 @@ static void print_duration(const char *label, int64_t ns)
 		return;
 	duration_format((ns + unit / 2) / unit * unit, text);
 	fprintf(stderr, "%-21s %s\n", label, text);
+}
+
+static void print_timings(const json_t *answer)
+{
+	const json_t *reused = json_object_get(answer, "steps_reused");
+
+	print_duration(answer, "total_duration", "total duration:");
+	print_duration(answer, "load_duration", "load duration:");
+	if (json_is_integer(reused))
+		fprintf(stderr, "%-21s %lld\n", "steps reused:",
+			(long long)json_integer_value(reused));
 }
 
 int picture_make(struct client *c, const struct picture_flags *f, const char *model,
@@ -221,16 +231,14 @@ int picture_make(struct client *c, const struct picture_flags *f, const char *mo
 
 	*ret_stage = PICTURE_DRAW;
 	if (r == 0)
-		r = generate(c, body, &d, err);
+		r = generate(c, body, f->quiet, &d, err);
 	json_decref(body);
 	if (r == 0 && !d.image)
 		r = err_set(err, -EBADMSG, "image generation completed but no image was returned");
 	if (r == 0)
-		r = save(f, prompt, d.image, ret_stage, err);
-	if (r == 0 && f->verbose) {
-		print_duration("total duration:", d.total_ns);
-		print_duration("load duration:", d.load_ns);
-	}
-	json_decref(d.image);
+		r = save(f, prompt, &d, ret_stage, err);
+	if (r == 0 && f->verbose)
+		print_timings(d.answer);
+	drawing_finish(&d);
 	return r;
 }

@@ -1,27 +1,10 @@
 #ifndef EASEL_CLI_PICTURE_H
 #define EASEL_CLI_PICTURE_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "cli/attachments.h"
 #include "cli/client.h"
-#include "cli/options.h"
+#include "cli/picture_options.h"
 #include "common/err.h"
-
-/* What pictures are drawn with: the flags of easel run. Texts belong to others. */
-struct picture_flags {
-	int64_t width, height, steps, seed;     /* <= 0: the model's own, a random seed */
-	const char *negative;
-	double guidance, strength;              /* NaN: not given */
-	struct flag_list images;
-	const char *mask, *mask_mode;
-	const char *keepalive, *output;
-	bool verbose;
-	bool ignored;
-	const char *ignored_text;
-	int64_t ignored_int;
-};
 
 /* How far a picture came; a failure is told by it. */
 enum picture_stage { PICTURE_DRAW, PICTURE_DECODE, PICTURE_SAVE };

@@ -10,6 +10,7 @@
 #include "cli/bar.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
+#include "cli/text.h"
 #include "common/timefmt.h"
 
 #define FRAME_NS 100000000
@@ -45,6 +46,8 @@ static struct element *add(struct progress *p, enum element_kind kind, const cha
 		free(copy);
 		return NULL;
 	}
+	/* It comes from the server. */
+	text_make_printable(copy, "");
 	list[p->n_elements] = (struct element){ .kind = kind, .text = copy,
 						.start_ns = time_monotonic_ns() };
 	return &list[p->n_elements++];
@@ -183,12 +186,14 @@ void progress_close(struct progress *p, bool keep)
 
 void progress_spin(struct progress *p, const char *message)
 {
+	const struct element *e;
+
 	if (!p->open || (last(p) && !strcmp(last(p)->text, message)))
 		return;
 	stop_last(p);
-	add(p, SPINNER, message);
-	if (shows_text(p) && *message)
-		fprintf(stderr, "%s\n", message);
+	e = add(p, SPINNER, message);
+	if (e && shows_text(p) && *e->text)
+		fprintf(stderr, "%s\n", e->text);
 	progress_draw(p);
 }
 
@@ -222,13 +227,22 @@ static void tell_tenth(const struct element *e, uint64_t completed, uint64_t tot
 		fprintf(stderr, "%s %u%%\n", e->text, now * 10);
 }
 
+/* Several bars may move at once. */
+static struct element *find_bar(struct progress *p, const char *label)
+{
+	for (unsigned i = p->n_elements; i-- > 0;)
+		if (p->elements[i].kind == BYTE_BAR && !strcmp(p->elements[i].text, label))
+			return &p->elements[i];
+	return NULL;
+}
+
 void progress_bytes(struct progress *p, const char *label, uint64_t completed, uint64_t total)
 {
-	struct element *e = last(p);
+	struct element *e = p->open ? find_bar(p, label) : NULL;
 
 	if (!p->open)
 		return;
-	if (!e || e->kind != BYTE_BAR || strcmp(e->text, label)) {
+	if (!e) {
 		stop_last(p);
 		e = add(p, BYTE_BAR, label);
 	}

@@ -4,11 +4,9 @@
  * settings and the console.
  */
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "cli/console.h"
 #include "cli/image_path.h"
@@ -18,30 +16,49 @@
 #include "cli/session.h"
 
 #define DEFAULT_SIDE 1024
+#define USAGE_COLUMNS 17       /* as Ollama prints them; longer ones stand out */
 
 struct session {
 	struct client *client;
 	const char *model;
 	const json_t *show;             /* the server's answer about the model */
 	struct picture_flags flags;
-	char *negative;                 /* what flags.negative points to after /set */
+	char *texts[PICTURE_OPTIONS_MAX];       /* what flags point to after /set: a row of the table each */
 	struct attachments attachments; /* of the flags: part of every picture */
 	struct console console;
 };
 
-static const char help[] =
-	"Commands:\n"
-	"  /set width <n>     Set image width\n"
-	"  /set height <n>    Set image height\n"
-	"  /set steps <n>     Set denoising steps\n"
-	"  /set seed <n>      Set random seed\n"
-	"  /set negative <s>  Set negative prompt\n"
-	"  /set strength <x>  Set how much an image changes\n"
-	"  /show              Show current settings\n"
-	"  /bye               Exit\n"
-	"\n"
-	"Or type a prompt to generate an image.\n"
-	"\n";
+/* ---- /help ---- */
+
+/* "/set width <n>" */
+static void usage_of(const struct flag *o, char *ret, size_t size)
+{
+	const char *word = o->type == FLAG_INT ? "n" : o->type == FLAG_FLOAT ? "x" : "s";
+
+	snprintf(ret, size, "/set %s <%s>", o->name,
+		 o->picture->word ? o->picture->word : word);
+}
+
+static bool is_setting(const struct flag *o)
+{
+	return o->picture && o->picture->title;
+}
+
+static void print_help(void)
+{
+	char usage[64];
+
+	fprintf(stderr, "Commands:\n");
+	for (const struct flag *o = picture_options; o->name; o++) {
+		if (!is_setting(o))
+			continue;
+		usage_of(o, usage, sizeof usage);
+		fprintf(stderr, "  %-*s  Set %s\n", USAGE_COLUMNS, usage, o->picture->title);
+	}
+	fprintf(stderr, "  %-*s  Show current settings\n  %-*s  Exit\n\n"
+		"Or type a prompt to generate an image.\n\n", USAGE_COLUMNS, "/show",
+		USAGE_COLUMNS, "/bye");
+}
 
 /* ---- /show ---- */
 
@@ -64,148 +81,66 @@ static void print_side(const struct session *s, const char *label, const char *n
 	fprintf(stderr, "  %-9s %lld\n", label, side > 0 ? (long long)side : default_side(s, name));
 }
 
+/* These four are shown whether they are set or not. */
 static void print_settings(const struct session *s)
 {
+	static const char *const always[] = { "width", "height", "steps", "seed" };
 	const struct picture_flags *f = &s->flags;
 
 	fprintf(stderr, "Current settings:\n");
 	print_side(s, "width:", "width", f->width);
 	print_side(s, "height:", "height", f->height);
 	fprintf(stderr, "  steps:    %lld\n", f->steps > 0 ? (long long)f->steps : 0);
-	fprintf(stderr, "  seed:     %lld (0=random)\n", (long long)f->seed);
-	if (f->negative && *f->negative)
-		fprintf(stderr, "  negative: %s\n", f->negative);
-	if (!isnan(f->strength))
-		fprintf(stderr, "  strength: %g\n", f->strength);
+	fprintf(stderr, "  seed:     %lld (0=random)\n",
+		f->seed != PICTURE_UNSET ? (long long)f->seed : 0);
+	for (const struct flag *o = picture_options; o->name; o++) {
+		bool shown = !is_setting(o);
+
+		for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+			shown = shown || !strcmp(o->name, always[i]);
+		if (!shown)
+			picture_option_print(o, f, stderr);
+	}
 	fprintf(stderr, "\n");
 }
 
 /* ---- /set ---- */
 
-#define MAX_NAMES 3
-
-enum option_kind { OPTION_WHOLE, OPTION_STRENGTH, OPTION_NEGATIVE };
-
-static const struct option {
-	const char *names[MAX_NAMES];   /* the full one, shorter ones */
-	enum option_kind kind;
-	size_t offset;                  /* OPTION_WHOLE: the int64_t in struct picture_flags */
-	int64_t least;
-	const char *wanted;
-} options[] = {
-#define AT(member) offsetof(struct picture_flags, member)
-	{ { "width", "w" }, OPTION_WHOLE, AT(width), 1, "a positive integer" },
-	{ { "height", "h" }, OPTION_WHOLE, AT(height), 1, "a positive integer" },
-	{ { "steps", "s" }, OPTION_WHOLE, AT(steps), 0, "a positive integer" },
-	{ { "seed" }, OPTION_WHOLE, AT(seed), INT64_MIN, "an integer" },
-	{ { "negative", "neg", "n" }, OPTION_NEGATIVE },
-	{ { "strength" }, OPTION_STRENGTH, .wanted = "a number from 0 to 1" },
-#undef AT
-};
-
-static const struct option *find_option(const char *name)
-{
-	for (size_t i = 0; i < sizeof options / sizeof *options; i++)
-		for (size_t k = 0; k < MAX_NAMES && options[i].names[k]; k++)
-			if (!strcasecmp(name, options[i].names[k]))
-				return &options[i];
-	return NULL;
-}
-
-static void set_negative(struct session *s, const char *value)
-{
-	char *copy = strdup(value);
-
-	if (!copy) {
-		fprintf(stderr, "Error: out of memory\n");
-		return;
-	}
-	free(s->negative);
-	s->negative = copy;
-	s->flags.negative = copy;
-	if (*copy)
-		fprintf(stderr, "Set negative prompt to: %s\n", copy);
-	else
-		fprintf(stderr, "Cleared negative prompt\n");
-}
-
-static bool set_whole(struct session *s, const struct option *o, const char *text)
-{
-	long long value;
-	char *end;
-
-	errno = 0;
-	value = strtoll(text, &end, 10);
-	if (errno || end == text || *end || value < o->least)
-		return false;
-	*(int64_t *)((char *)&s->flags + o->offset) = value;
-	fprintf(stderr, "Set %s to %lld\n", o->names[0], value);
-	return true;
-}
-
-static bool set_strength(struct session *s, const char *text)
-{
-	char *end;
-	double value = strtod(text, &end);
-
-	if (end == text || *end || !(value >= 0 && value <= 1))
-		return false;
-	s->flags.strength = value;
-	fprintf(stderr, "Set strength to %g\n", value);
-	return true;
-}
-
-/* "/set negative" and "/set strength" alone take the setting back. */
-static void clear_option(struct session *s, const struct option *o)
-{
-	if (o && o->kind == OPTION_NEGATIVE) {
-		set_negative(s, "");
-	} else if (o && o->kind == OPTION_STRENGTH) {
-		s->flags.strength = NAN;
-		fprintf(stderr, "Cleared strength\n");
-	} else {
-		fprintf(stderr, "Error: usage: /set <option> <value>\n");
-	}
-}
-
 /* text: what follows "/set ", trimmed; cut in place. */
 static void set_option(struct session *s, char *text)
 {
 	char *name = text + strspn(text, " \t\n"), *value = name + strcspn(name, " \t\n");
-	const struct option *o;
-	bool good = true;
+	const struct flag *o;
 
 	if (*value)
 		*value++ = '\0';
 	value += strspn(value, " \t\n");
-	o = find_option(name);
-	if (!*value)
-		clear_option(s, o);
-	else if (!o)
+	o = picture_option_find(name);
+	if (o)
+		picture_option_set(o, value, &s->flags, &s->texts[o - picture_options], stderr);
+	else if (*value)
 		fprintf(stderr, "Error: unknown option: %s (try /help)\n", name);
-	else if (o->kind == OPTION_NEGATIVE)
-		set_negative(s, value);
 	else
-		good = o->kind == OPTION_WHOLE ? set_whole(s, o, value) : set_strength(s, value);
-	if (!good)
-		fprintf(stderr, "Error: %s must be %s\n", o->names[0], o->wanted);
+		fprintf(stderr, "Error: usage: /set <option> <value>\n");
 }
 
 /* ---- prompts ---- */
 
-static int report(int r, enum picture_stage stage, const struct err *err)
+static int report(int r, enum picture_stage stage, struct err *err)
 {
 	static const char *const prefixes[] = {
 		[PICTURE_DRAW] = "Error", [PICTURE_DECODE] = "Error decoding image",
 		[PICTURE_SAVE] = "Error saving image",
 	};
 
-	if (r == 0)
-		printf("\n");
-	else if (r == -ECANCELED)
+	if (r == -ECANCELED)
 		return interrupt_take() ? 0 : r;
-	else
-		fprintf(stderr, "%s: %s\n", prefixes[stage], err->text);
+	if (r == 0) {
+		printf("\n");
+		return 0;
+	}
+	text_make_printable(err->text, "\t\n");
+	fprintf(stderr, "%s: %s\n", prefixes[stage], err->text);
 	return 0;
 }
 
@@ -243,7 +178,7 @@ static int handle_line(struct session *s, char *line, struct err *err)
 	if (begins(line, "/bye"))
 		return SESSION_END;
 	if (begins(line, "/?") || begins(line, "/help"))
-		fprintf(stderr, "%s", help);
+		print_help();
 	else if (begins(line, "/set "))
 		set_option(s, line + strlen("/set "));
 	else if (begins(line, "/show"))
@@ -319,6 +254,7 @@ int session_run(struct client *c, const struct picture_flags *flags, const char 
 	if (r == 0)
 		r = talk(&s, err);
 	attachments_finish(&s.attachments);
-	free(s.negative);
+	for (size_t i = 0; i < PICTURE_OPTIONS_MAX; i++)
+		free(s.texts[i]);
 	return r;
 }

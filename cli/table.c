@@ -7,19 +7,14 @@
 #include <string.h>
 
 #include "cli/table.h"
-#include "common/utf8.h"
+#include "cli/text.h"
 
 #define GAP 4
 #define MAX_COLUMNS 64
 
 static size_t width_of(const char *text)
 {
-	size_t len = text ? strlen(text) : 0, at = 0, n = 0;
-	uint32_t code;
-
-	for (; at < len; n++)
-		at += utf8_decode(text + at, len - at, &code);
-	return n;
+	return text ? text_columns(text) : 0;
 }
 
 static int grow(struct table *t)
@@ -44,9 +39,18 @@ void table_row(struct table *t, const char *const *cells)
 		char *copy = cells[i] ? strdup(cells[i]) : NULL;
 
 		t->failed |= cells[i] && !copy;
+		if (copy)
+			text_make_printable(copy, "");
 		t->cells[t->n_rows * t->n_columns + i] = copy;
 	}
 	t->n_rows++;
+}
+
+void table_pair(struct table *t, const char *name, const char *value)
+{
+	const char *const cells[] = { name, value };
+
+	table_row(t, cells);
 }
 
 static void put_row(const char *const *cells, const size_t *widths, size_t n, unsigned indent,
@@ -83,6 +87,15 @@ int table_print(const struct table *t, const char *const *header, unsigned inden
 		put_row(header, widths, t->n_columns, indent, 1, out);
 	for (size_t i = 0; i < t->n_rows; i++)
 		put_row(cells + i * t->n_columns, widths, t->n_columns, indent, GAP, out);
+	return 0;
+}
+
+int table_print_first(const struct table *t, FILE *out)
+{
+	if (t->failed)
+		return -ENOMEM;
+	for (size_t i = 0; i < t->n_rows; i++)
+		fprintf(out, "%s\n", t->cells[i * t->n_columns]);
 	return 0;
 }
 

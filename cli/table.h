@@ -15,10 +15,16 @@ struct table {
 
 #define TABLE_INIT(columns) { .n_columns = (columns) }
 
-/* A new row of n_columns texts; NULL is an empty cell. */
+/*
+ * A new row of n_columns texts; NULL is an empty cell. Texts come from servers and files:
+ * control characters do not reach the terminal.
+ */
 void table_row(struct table *t, const char *const *cells);
+void table_pair(struct table *t, const char *name, const char *value);  /* a row of two */
 /* With a header (n_columns texts; NULL: none), each line after indent blanks. */
 int table_print(const struct table *t, const char *const *header, unsigned indent, FILE *out);
+/* The first cell of every row and nothing else. */
+int table_print_first(const struct table *t, FILE *out);
 void table_finish(struct table *t);
 
 #endif

@@ -21,4 +21,17 @@ int64_t text_time(const char *text);
 /* A line without blanks around it: cut in place. */
 char *text_trim(char *line);
 
+/*
+ * In place: '?' for control characters, but for those of keep, and for what is not UTF-8; a
+ * blank for a tab or new line.
+ */
+void text_make_printable(char *text, const char *keep);
+
+/* Columns that a character takes on a terminal; 1 for a tab. */
+unsigned text_width(uint32_t code);
+/* Columns of a whole text. */
+size_t text_columns(const char *text);
+/* Bytes of the longest beginning of at most so many columns; *ret_used: its columns. */
+size_t text_cut(const char *text, unsigned columns, unsigned *ret_used);
+
 #endif

@@ -27,12 +27,13 @@ static int ask(struct client *c, const char *name, struct err *err)
 	return r;
 }
 
-int unload_model(struct client *c, const char *name, struct err *err)
+int unload_model(struct client *c, const char *name, bool quiet, struct err *err)
 {
-	struct progress progress;
+	struct progress progress = { 0 };
 	int r;
 
-	progress_open(&progress, true);
+	if (!quiet)
+		progress_open(&progress, true);
 	r = client_watch(c, &progress, err);
 	if (r == 0) {
 		progress_spin(&progress, "");

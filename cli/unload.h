@@ -4,6 +4,6 @@
 #include "cli/client.h"
 
 /* Asks the server to unload a model, with a spinner; the sentence is the server's. */
-int unload_model(struct client *c, const char *name, struct err *err);
+int unload_model(struct client *c, const char *name, bool quiet, struct err *err);
 
 #endif

@@ -15,6 +15,8 @@
 #include "common/file.h"
 #include "common/store_internal.h"
 
+#define WRITE_BACK (32u << 20)          /* bytes after which the disk is set to work */
+
 struct blob_writer {
 	struct store *store;
 	struct digest *digest;
@@ -108,9 +110,15 @@ int blob_writer_begin(struct store *s, struct blob_writer **ret, struct err *err
 
 int blob_writer_write(struct blob_writer *w, const void *data, size_t len, struct err *err)
 {
+	uint64_t before = w->size;
+	int r = file_write_all(w->fd, w->path, data, len, err);
+
 	digest_update(w->digest, data, len);
 	w->size += len;
-	return file_write_all(w->fd, w->path, data, len, err);
+	/* A hint: what goes to the disk by now need not be waited for at the end. */
+	if (r == 0 && before / WRITE_BACK != w->size / WRITE_BACK)
+		sync_file_range(w->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	return r;
 }
 
 /* The blob is there already, and whole: its new time protects it from pruning. */
@@ -134,12 +142,22 @@ static int publish(struct blob_writer *w, const char *path, struct err *err)
 
 int blob_writer_commit(struct blob_writer *w, char ret_digest[DIGEST_SIZE], bool *ret_new, struct err *err)
 {
+	return blob_writer_commit_as(w, NULL, ret_digest, ret_new, err);
+}
+
+int blob_writer_commit_as(struct blob_writer *w, const char *digest, char ret_digest[DIGEST_SIZE], bool *ret_new,
+			  struct err *err)
+{
 	char path[STORE_PATH];
 	bool existing;
 	int r = 0;
 
 	digest_end(w->digest, ret_digest);
 	w->digest = NULL;
+	if (digest && strcmp(digest, ret_digest)) {
+		blob_writer_abort(w);
+		return err_set(err, -EBADMSG, "content of blob %s is %s", digest, ret_digest);
+	}
 	store_blob_path(w->store, ret_digest, path, sizeof path);
 	existing = touch_existing(path, w->size);
 	if (!existing)

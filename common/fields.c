@@ -211,6 +211,15 @@ static bool is_known(const struct field *table, const char *key)
 	return false;
 }
 
+const struct field *fields_find(const struct field *table, const char *name)
+{
+	for (; table->type != FIELD_END; table++)
+		if (!strcasecmp(table->name, name) ||
+		    (table->alias && !strcasecmp(table->alias, name)))
+			return table;
+	return NULL;
+}
+
 static int check_unknown(const struct field *table, const json_t *object, struct err *err)
 {
 	const json_t *value;

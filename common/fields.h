@@ -54,6 +54,8 @@ int fields_read(const struct field *table, const json_t *object, unsigned flags,
 		void *ret, uint64_t *present, struct err *err);
 /* A new object, or NULL without memory. NULL strings and JSON values are left out. */
 json_t *fields_write(const struct field *table, const void *values);
+/* The row of that name or alias, any case; NULL: none. */
+const struct field *fields_find(const struct field *table, const char *name);
 /* Frees owned members and zeroes them. */
 void fields_clear(const struct field *table, void *values);
 

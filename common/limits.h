@@ -17,7 +17,10 @@
 #define LIMIT_INPUT_PIXELS_ALL (1u << 28)            /* of those of one request */
 #define LIMIT_INPUT_SIDE      (1u << 16)             /* width or height of one of them */
 #define LIMIT_INPUT_BYTES     (256u << 20)           /* files of one request, the mask's too */
-#define LIMIT_UPLOADS_HELD    (1u << 30)             /* bodies with pictures of all requests in line */
+#define LIMIT_UPLOADS_HELD    (1u << 30)             /* of all requests: bodies being received, prompts and pictures in line */
+#define LIMIT_BODY_SMALL      (64u << 10)            /* a body or prompt that is taken beyond that, too */
+#define LIMIT_KEPT_BYTES      (256u << 20)           /* pictures that can be fetched by URL */
+#define LIMIT_KEPT_FILES      1024u
 #define LIMIT_PNG_CHUNK       (16u << 20)            /* any but the picture's data */
 #define LIMIT_JPEG_SCANS      100u                   /* passes over a picture */
 #define LIMIT_JPEG_SCANS_LARGE 16u                   /* over one of LIMIT_INPUT_PIXELS */
@@ -32,6 +35,7 @@
 #define LIMIT_LAYERS          (1u << 17)             /* layers of one manifest */
 #define LIMIT_MANIFEST        (64u << 20)
 #define LIMIT_CONFIG_FILE     (64u << 20)            /* config.json, tokenizer.json */
+#define LIMIT_KERNEL_CACHE    (256u << 20)           /* file of compiled kernels */
 #define LIMIT_PROMPT_TOKENS   512u                   /* longer prompts are cut, as the pipelines do */
 
 #endif

@@ -11,14 +11,16 @@
 #include "common/log.h"
 #include "common/settings.h"
 #include "common/timefmt.h"
+#include "common/utf8.h"
 
-enum { LINE_MAX_BYTES = 4096 };
+enum { TEXT_MAX_BYTES = 2048, LINE_MAX_BYTES = 3 * TEXT_MAX_BYTES + 512 };
 
 /* The process's one log context. */
 static struct {
 	const char *source;
 	enum log_level threshold;
-} sink = { "easel", LOG_INFO };
+	enum log_format format;
+} sink = { "easel", LOG_INFO, LOG_LOGFMT };
 
 static const char *const level_names[] = { "TRACE", "DEBUG", "INFO", "WARN", "ERROR" };
 
@@ -26,6 +28,11 @@ void log_open(const char *source, enum log_level threshold)
 {
 	sink.source = source;
 	sink.threshold = threshold;
+}
+
+void log_set_format(enum log_format format)
+{
+	sink.format = format;
 }
 
 enum log_level log_level_from_env(void)
@@ -41,40 +48,86 @@ enum log_level log_level_from_env(void)
 	return level;
 }
 
-/* Appends c to line as logfmt wants it inside quotes. */
-static size_t put_quoted(char *line, size_t at, unsigned char c)
+/*
+ * Appends a text as both formats want it inside quotes. What is no UTF-8 is kept in
+ * logfmt, which is for people, and replaced in JSON, which must parse.
+ */
+static size_t put_quoted(char *line, size_t at, const char *text)
 {
-	if (c == '"' || c == '\\')
-		line[at++] = '\\';
-	if (c == '\n') {
-		line[at++] = '\\';
-		c = 'n';
+	size_t left = strlen(text), used;
+	uint32_t code;
+
+	for (; (used = utf8_decode(text, left, &code)) && at < LINE_MAX_BYTES - 16;
+	     text += used, left -= used) {
+		if (code == '"' || code == '\\' || code == '\n')
+			line[at++] = '\\';
+		if (code == '\n')
+			line[at++] = 'n';
+		else if (code < 0x20 || code == 0x7f)
+			line[at++] = ' ';
+		else if (sink.format == LOG_JSON)
+			at += utf8_encode(code, line + at);
+		else
+			at = (size_t)((char *)mempcpy(line + at, text, used) - line);
 	}
-	line[at++] = (char)(c < 0x20 || c == 0x7f ? ' ' : c);
 	return at;
+}
+
+static size_t put_head(char *line, enum log_level level)
+{
+	char when[TIME_TEXT_SIZE];
+
+	/* Whole milliseconds, as the reference logs. */
+	time_format(time_now_ns() / 1000000 * 1000000, true, when);
+	return (size_t)snprintf(line, LINE_MAX_BYTES, sink.format == LOG_JSON ?
+				"{\"time\":\"%s\",\"level\":\"%s\",\"source\":\"%s\",\"msg\":\"" :
+				"time=%s level=%s source=%s msg=\"", when, level_names[level],
+				sink.source);
+}
+
+static size_t put_id(char *line, size_t at, const char *id)
+{
+	return at + (size_t)snprintf(line + at, LINE_MAX_BYTES - at, sink.format == LOG_JSON ?
+				     ",\"id\":\"%.64s\"" : " id=%.64s", id);
+}
+
+/* id may be NULL. */
+static void write_line(enum log_level level, const char *id, const char *format, va_list ap)
+{
+	char text[TEXT_MAX_BYTES], line[LINE_MAX_BYTES + 128];
+	size_t at;
+
+	vsnprintf(text, sizeof text, format, ap);
+	at = put_head(line, level);
+	at = put_quoted(line, at, text);
+	line[at++] = '"';
+	if (id)
+		at = put_id(line, at, id);
+	if (sink.format == LOG_JSON)
+		line[at++] = '}';
+	line[at++] = '\n';
+	if (write(STDERR_FILENO, line, at) < 0)
+		return;                 /* nowhere to say so */
 }
 
 void log_write(enum log_level level, const char *format, ...)
 {
-	char text[LINE_MAX_BYTES / 2], line[LINE_MAX_BYTES + 8], when[TIME_TEXT_SIZE];
-	size_t at;
 	va_list ap;
-	int n;
 
 	if (level < sink.threshold)
 		return;
 	va_start(ap, format);
-	vsnprintf(text, sizeof text, format, ap);
+	write_line(level, NULL, format, ap);
 	va_end(ap);
+}
 
-	/* Whole milliseconds, as the reference logs. */
-	time_format(time_now_ns() / 1000000 * 1000000, true, when);
-	n = snprintf(line, 256, "time=%s level=%s source=%s msg=\"", when, level_names[level], sink.source);
-	at = (size_t)n;
-	for (const char *p = text; *p && at < LINE_MAX_BYTES; p++)
-		at = put_quoted(line, at, (unsigned char)*p);
-	line[at++] = '"';
-	line[at++] = '\n';
-	if (write(STDERR_FILENO, line, at) < 0)
-		return;                 /* nowhere to say so */
+void log_request(enum log_level level, const char *id, const char *format, ...)
+{
+	va_list ap;
+
+	if (level < sink.threshold)
+		return;
+	va_start(ap, format);
+	write_line(level, id, format, ap);
+	va_end(ap);
 }

@@ -46,10 +46,20 @@ static void layer_finish(struct layer *l)
 	*l = (struct layer){ 0 };
 }
 
+struct manifest *manifest_share(struct manifest *m)
+{
+	m->shares++;
+	return m;
+}
+
 void manifest_free(struct manifest *m)
 {
 	if (!m)
 		return;
+	if (m->shares) {
+		m->shares--;
+		return;
+	}
 	for (size_t i = 0; i < m->n_layers; i++)
 		layer_finish(&m->layers[i]);
 	layer_finish(&m->config);

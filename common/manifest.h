@@ -36,6 +36,7 @@ struct manifest {
 	size_t n_layers;
 	char digest[DIGEST_SIZE];       /* of the manifest's bytes */
 	int64_t mtime_ns;               /* of the tag, Unix time; 0 when not read from disk */
+	unsigned shares;                /* owners beyond the first */
 };
 
 /* Checks digests, sizes and names while parsing; unknown members are tolerated. -EBADMSG. */
@@ -43,7 +44,9 @@ int manifest_parse(const char *bytes, size_t len, struct manifest **ret, struct 
 /* One line of JSON plus newline, members in the reference's order; the caller frees. */
 char *manifest_print(const struct manifest *m, size_t *ret_len);
 struct manifest *manifest_create(void);
-void manifest_free(struct manifest *m);
+void manifest_free(struct manifest *m);         /* one owner's; NULL is fine */
+/* One more owner, who must not change it; it must be freed once more. */
+struct manifest *manifest_share(struct manifest *m);
 /* Appends a layer (strings are copied, may be NULL); NULL without memory. Valid until the next add. */
 struct layer *manifest_add(struct manifest *m, const char *media_type, const char *digest,
 			   uint64_t size, const char *name);

@@ -11,6 +11,7 @@
 #include "common/limits.h"
 #include "common/name.h"
 #include "common/proto.h"
+#include "common/step_cache.h"
 
 #define MAX_TEXT 4096                           /* bytes of names, paths and sentences */
 #define MAX_SYSTEM (16u << 20)                  /* bytes of a template or system text */
@@ -59,6 +60,8 @@ static const struct field generate_fields[] = {
 	FIELD(struct msg_generate, images, U32, .required = true, .max = LIMIT_INPUT_IMAGES),
 	FIELD(struct msg_generate, mask, STR, .max = MAX_TEXT),
 	FIELD(struct msg_generate, strength, F64, .required = true, .min = -1, .max = 1),
+	FIELD(struct msg_generate, step_cache, STR, .max = MAX_TEXT),
+	FIELD(struct msg_generate, step_cache_threshold, F64, .max = STEP_CACHE_MAX_THRESHOLD),
 	{ 0 }
 };
 static const struct field progress_fields[] = {
@@ -74,12 +77,18 @@ static const struct field image_fields[] = {
 	FIELD(struct msg_image, width, U32, .required = true, .min = 1, .max = LIMIT_SIDE),
 	FIELD(struct msg_image, height, U32, .required = true, .min = 1, .max = LIMIT_SIDE),
 	FIELD(struct msg_image, seed, U64, .required = true),
+	FIELD(struct msg_image, tokens, U32),
+	FIELD(struct msg_image, steps_reused, U32, .required = true, .max = LIMIT_STEPS),
 	{ 0 }
 };
 static const struct field failed_fields[] = {
 	FIELD(struct msg_failed, job, U64, .required = true),
 	FIELD(struct msg_failed, code, STR, .required = true, .max = MAX_TEXT),
 	FIELD(struct msg_failed, text, STR, .required = true, .max = MAX_TEXT),
+	{ 0 }
+};
+static const struct field drawn_fields[] = {
+	FIELD(struct msg_drawn, job, U64, .required = true, .min = 1, .max = 0x1p64),
 	{ 0 }
 };
 static const struct field cancel_fields[] = {
@@ -181,6 +190,8 @@ static int check_generate(const struct msg_generate *m, struct err *err)
 
 	if (r == 0)
 		r = check_side(m, m->height, err);
+	if (r == 0 && m->step_cache && !step_cache_mode_of(m->step_cache))
+		r = err_set(err, -EBADMSG, "step_cache '%.40s' is unknown", m->step_cache);
 	if (r < 0 || !m->mask)
 		return r;
 	if (!m->images)

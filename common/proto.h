@@ -12,7 +12,7 @@
  * Typed messages between gateway and runner (docs/PROTOCOL.md). The rows of
  * proto.def make the enum, the names, and the checks of both directions.
  */
-#define PROTO_VERSION 2u
+#define PROTO_VERSION 3u
 #define PROTO_FD 3                      /* the runner's end of the socketpair */
 
 /* What the runner is doing, as both sides track it; a bit each. */
@@ -68,17 +68,22 @@ struct msg_generate {
 	uint32_t images;                /* binary frames that follow at once: PNG, JPEG or WebP files */
 	char *mask;                     /* one more frame behind them: "alpha", "white"; absent: none */
 	double strength;                /* 0..1; negative: the family's way with pictures */
+	char *step_cache;               /* "off", "teacache", "reference"; absent: off */
+	double step_cache_threshold;
 };
 struct msg_progress {
 	uint64_t job;
 	char *phase;                    /* "encode", "denoise", "decode" */
 	uint32_t step, total;           /* denoising steps finished, of all */
 };
+struct msg_drawn { uint64_t job; };
 struct msg_image {
 	uint64_t job;
 	uint64_t bytes;                 /* of the PNG in the binary frame that follows */
 	uint32_t width, height;
 	uint64_t seed;
+	uint32_t tokens;                /* of the prompt as the model reads it, no padding; 0: not told */
+	uint32_t steps_reused;          /* by the step cache */
 };
 struct msg_failed {
 	uint64_t job;                   /* 0: the load or import */

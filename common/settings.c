@@ -114,6 +114,26 @@ int64_t settings_duration_ns(const char *name, int64_t fallback)
 	return ns < 0 ? DURATION_FOREVER : ns;
 }
 
+static char *join(const char *a, const char *b)
+{
+	char *path;
+
+	return asprintf(&path, "%s%s", a, b) < 0 ? NULL : path;
+}
+
+char *settings_cache_dir(void)
+{
+	char *value = settings_get("CACHE_DIR");
+	const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+
+	if (value)
+		return value;
+	/* A relative path there is invalid and to be ignored, says its specification. */
+	if (xdg && *xdg == '/')
+		return join(xdg, "/easel");
+	return home && *home ? join(home, "/.cache/easel") : NULL;
+}
+
 char *settings_models_dir(struct err *err)
 {
 	char *value = settings_get("MODELS"), *ret;

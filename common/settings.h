@@ -27,6 +27,12 @@ int64_t settings_duration_ns(const char *name, int64_t fallback);
 /* $EASEL_MODELS, $OLLAMA_MODELS, else $HOME/.ollama/models; the caller frees. */
 char *settings_models_dir(struct err *err);
 
+/*
+ * $EASEL_CACHE_DIR, else easel in $XDG_CACHE_HOME or in $HOME/.cache; the caller frees.
+ * NULL where there is no home. The folder need not exist.
+ */
+char *settings_cache_dir(void);
+
 /* What EASEL_HOST says. Strings are owned: host_finish(). */
 struct host {
 	bool tls;

@@ -335,6 +335,39 @@ static int newest_first(const void *a, const void *b)
 	return strcmp(xt, yt);
 }
 
+int store_names(struct store *s, struct model_name **ret, size_t *ret_n, struct err *err)
+{
+	return tag_names(s, ret, ret_n, err);
+}
+
+static void add_stamp(struct store_stamp *stamp, size_t i, const struct stat *st)
+{
+	int64_t changed_ns = st->st_ctim.tv_sec * INT64_C(1000000000) + st->st_ctim.tv_nsec;
+
+	stamp->files[i].inode = st->st_ino;
+	stamp->files[i].size = (uint64_t)st->st_size;
+	stamp->files[i].changed_ns = changed_ns;
+	if (changed_ns > stamp->newest_ns)
+		stamp->newest_ns = changed_ns;
+}
+
+void store_stamp(const struct store *s, const struct model_name *name, struct store_stamp *ret)
+{
+	char path[STORE_PATH];
+	struct stat st;
+
+	_Static_assert(2 * TAG_TREES == sizeof(ret->files) / sizeof(ret->files[0]), "a link and its target each");
+	memset(ret, 0, sizeof *ret);
+	for (size_t tree = TAG_V2; tree < TAG_TREES; tree++) {
+		tag_path(s, name, (enum tag_tree)tree, path);
+		if (lstat(path, &st) < 0)
+			continue;
+		add_stamp(ret, 2 * tree, &st);
+		if (S_ISLNK(st.st_mode) && stat(path, &st) == 0)
+			add_stamp(ret, 2 * tree + 1, &st);
+	}
+}
+
 int store_list(struct store *s, struct store_entry **ret, size_t *ret_n, struct err *err)
 {
 	struct store_entry *entries;

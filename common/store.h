@@ -49,6 +49,9 @@ int blob_writer_write(struct blob_writer *w, const void *data, size_t len, struc
  * another size is damaged and replaced. Frees w, also on error.
  */
 int blob_writer_commit(struct blob_writer *w, char ret_digest[DIGEST_SIZE], bool *ret_new, struct err *err);
+/* The same if the content is what digest says; else -EBADMSG, and nothing is kept. */
+int blob_writer_commit_as(struct blob_writer *w, const char *digest, char ret_digest[DIGEST_SIZE], bool *ret_new,
+			  struct err *err);
 void blob_writer_abort(struct blob_writer *w);  /* NULL is fine; the temporary file is removed */
 /* All three at once for small content. ret_new may be NULL. */
 int store_blob_add(struct store *s, const void *data, size_t len, char ret_digest[DIGEST_SIZE],
@@ -76,6 +79,21 @@ int store_write(struct store *s, const struct model_name *name, const void *byte
 /* Removes the tag everywhere, then blobs that no readable manifest uses (none are freed while one is unreadable). */
 int store_delete(struct store *s, const struct model_name *name, struct err *err);
 int store_copy(struct store *s, const struct model_name *from, const struct model_name *to, struct err *err);
+
+/* Every name that has a tag, good or damaged, each once, sorted; the caller frees. */
+int store_names(struct store *s, struct model_name **ret, size_t *ret_n, struct err *err);
+/*
+ * What the disk says of a tag's files without reading them: equal bytes mean that nothing
+ * changed. newest_ns is their latest change, Unix time; 0 when there is none.
+ */
+struct store_stamp {
+	int64_t newest_ns;
+	struct {
+		uint64_t inode, size;
+		int64_t changed_ns;
+	} files[6];
+};
+void store_stamp(const struct store *s, const struct model_name *name, struct store_stamp *ret);
 
 struct store_entry {
 	struct model_name name;

@@ -2,12 +2,15 @@
  * What all request bodies share, and the small ones. Pure functions over the client's
  * bytes; they own nothing but what they return.
  */
+#include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/limits.h"
 #include "common/timefmt.h"
+#include "common/utf8.h"
 #include "gateway/bodies.h"
 
 /* Go's words, which clients may know. */
@@ -34,39 +37,102 @@ int body_read_json(const json_t *root, const char *go_type, const struct field *
 		       go_kind(root), go_type);
 }
 
+/* The reference's words for a syntax error, where it has such; the place stays behind them. */
+static void reword_syntax(struct err *err)
+{
+	static const struct {
+		const char *ours, *words;
+	} rows[] = {
+		{ "string or '}' expected near '", "looking for beginning of object key string" },
+		{ "':' expected near '", "after object key" },
+		{ "'}' expected near '", "after object key:value pair" },
+		{ "']' expected near '", "after array element" },
+		{ "invalid token near '", "looking for beginning of value" },
+		{ "unexpected token near '", "looking for beginning of value" },
+	};
+	const char *place = strstr(err->text, " at line ");
+
+	for (size_t i = 0; place && i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t n = strlen(rows[i].ours);
+		struct err old = *err;
+		uint32_t code;
+
+		if (strncmp(err->text, rows[i].ours, n))
+			continue;
+		err_set(err, -EINVAL, "invalid character '%.*s' %s%s",
+			(int)utf8_decode(old.text + n, strlen(old.text + n), &code), old.text + n,
+			rows[i].words, old.text + (place - err->text));
+		return;
+	}
+}
+
+json_t *body_parse(const char *text, size_t len, const char *go_type, struct err *err)
+{
+	json_t *root = json_parse(text, len, true, err);
+
+	if (!root)
+		reword_syntax(err);
+	if (!root && !strcmp(err->text, "EOF") && !strncmp(go_type, "api.", 4))
+		err_set(err, -EINVAL, "missing request body");
+	else if (!root)
+		err->code = -EINVAL;
+	return root;
+}
+
 int body_read(const char *text, size_t len, const char *go_type, const struct field *table,
 	      void *ret, uint64_t *present, struct err *err)
 {
-	json_t *root = json_parse(text, len, true, err);
+	json_t *root = body_parse(text, len, go_type, err);
 	int r;
 
-	if (!root && !strcmp(err->text, "EOF") && !strncmp(go_type, "api.", 4))
-		return err_set(err, -EINVAL, "missing request body");
 	if (!root)
-		return err->code = -EINVAL;
+		return err->code;
 	r = body_read_json(root, go_type, table, ret, present, err);
 	json_decref(root);
 	return r;
 }
 
-int body_read_lifted(struct upload *body, const char *go_type, const struct field *table, void *ret,
-		     uint64_t *present, struct lift *ret_lift, struct err *err)
+json_t *body_parse_lifted(struct upload *body, const char *go_type, struct lift *ret_lift,
+			  struct err *err)
 {
 	int r = lift_strings(body->data, body->len, picture_members, ret_lift, err);
+	json_t *root;
 
 	if (r == -E2BIG)
-		return err_set(err, -EINVAL, "too many input images, maximum is %u",
-			       LIMIT_INPUT_IMAGES);
+		err_set(err, -EINVAL, "too many input images, maximum is %u", LIMIT_INPUT_IMAGES);
 	if (r < 0)
-		return r;
+		return NULL;
 	if (ret_lift->n)
-		r = body_read(ret_lift->text.data, ret_lift->text.len, go_type, table, ret, present,
-			      err);
+		root = body_parse(ret_lift->text.data, ret_lift->text.len, go_type, err);
 	else
-		r = body_read(body->data, body->len, go_type, table, ret, present, err);
-	if (r < 0)
+		root = body_parse(body->data, body->len, go_type, err);
+	if (!root)
 		lift_clear(ret_lift);
-	return r;
+	return root;
+}
+
+void ignored_add(struct ignored *ignored, const char *name)
+{
+	size_t len = strlen(ignored->text), room = sizeof(ignored->text) - len;
+	int n = snprintf(ignored->text + len, room, "%s%.60s", len ? ", " : "", name);
+
+	/* Whole names only. */
+	if (n < 0 || (size_t)n >= room)
+		ignored->text[len] = '\0';
+	/* A stranger's bytes must not end the header. */
+	for (char *p = ignored->text + len; *p; p++)
+		if (!isalnum((unsigned char)*p) && !strchr("_-., ", *p))
+			*p = '?';
+}
+
+void body_find_unknown(const json_t *root, const struct field *table, struct ignored *ignored)
+{
+	const json_t *value;
+	const char *key;
+
+	json_object_foreach((json_t *)(uintptr_t)root, key, value)
+		if (!json_is_null(value) && !fields_find(table, key))
+			ignored_add(ignored, key);
 }
 
 char *body_take_first(char **a, char **b)
@@ -229,6 +295,31 @@ static int check_object(const json_t *value, const char *name, struct err *err)
 		       "CreateRequest.%s of type map", go_kind(value), name);
 }
 
+/* The config's fields that a client may set. */
+static int check_info(const json_t *info, struct err *err)
+{
+	static const char *const texts[] = { "model_family", "parameter_size",
+					     "quantization_level" };
+	const json_t *value = json_object_get(info, "capabilities"), *each;
+	size_t i;
+
+	if (check_object(info, "info", err) < 0)
+		return -EINVAL;
+	if (value && !json_is_array(value))
+		return err_set(err, -EINVAL, "info field \"capabilities\" must be an array");
+	json_array_foreach(value, i, each)
+		if (!json_is_string(each))
+			return err_set(err, -EINVAL,
+				       "info field \"capabilities\" must hold strings");
+	for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		value = json_object_get(info, texts[i]);
+		if (value && !json_is_string(value))
+			return err_set(err, -EINVAL, "info field \"%s\" must be a string",
+				       texts[i]);
+	}
+	return 0;
+}
+
 static char *move(char **text)
 {
 	char *ret = *text;
@@ -243,6 +334,8 @@ static int finish_create(struct raw_create *raw, struct create_body *ret, struct
 
 	if (r == 0)
 		r = check_object(raw->parameters, "parameters", err);
+	if (r == 0)
+		r = check_info(raw->info, err);
 	if (r == 0)
 		r = read_licenses(raw->license, &ret->licenses, err);
 	if (r < 0)

@@ -8,6 +8,7 @@
 
 #include "common/err.h"
 #include "common/fields.h"
+#include "common/step_cache.h"
 #include "gateway/picture_inputs.h"
 #include "gateway/upload.h"
 
@@ -29,6 +30,7 @@ struct picture_params {
 	struct picture_inputs inputs;
 	const char *mask_mode;          /* "alpha", "white": a literal */
 	double strength;                /* 0..1; without inputs never said */
+	struct step_cache_setting step_cache;
 };
 
 struct generate_body {
@@ -46,11 +48,20 @@ struct images_kind {
 };
 extern const struct images_kind images_generations, images_edits;
 
+/* Members that had no effect, as a header says it: comma separated. */
+struct ignored {
+	char text[256];
+};
+void ignored_add(struct ignored *ignored, const char *name);
+
 struct images_body {
 	char *model;
 	struct picture_params picture;
 	bool stream, has_stream;
-	char ignored[256];              /* members that had no effect, comma separated */
+	bool wants_url;
+	bool wants_partial;             /* partial_images was said, any number */
+	const char *quality;            /* "auto", "low", ...: a literal */
+	struct ignored ignored;
 };
 
 struct create_body {
@@ -90,12 +101,15 @@ void picture_params_clear(struct picture_params *p);
 /* The text, an object or null, into *ret by a table; shared by the readers. */
 int body_read(const char *text, size_t len, const char *go_type, const struct field *table,
 	      void *ret, uint64_t *present, struct err *err);
-/* body_read() of what is parsed already. */
+/* The two halves of body_read(). NULL with -EINVAL, or what is to be released. */
+json_t *body_parse(const char *text, size_t len, const char *go_type, struct err *err);
 int body_read_json(const json_t *root, const char *go_type, const struct field *table, void *ret,
 		   uint64_t *present, struct err *err);
-/* body_read() with picture_members lifted; *ret_lift is to be cleared after success. */
-int body_read_lifted(struct upload *body, const char *go_type, const struct field *table, void *ret,
-		     uint64_t *present, struct lift *ret_lift, struct err *err);
+/* body_parse() with picture_members lifted; *ret_lift is to be cleared after success. */
+json_t *body_parse_lifted(struct upload *body, const char *go_type, struct lift *ret_lift,
+			  struct err *err);
+/* Adds the members that the table does not know; null is as absent. */
+void body_find_unknown(const json_t *root, const struct field *table, struct ignored *ignored);
 /* The first that is not empty, moved out of its variable; else an allocated "". */
 char *body_take_first(char **a, char **b);
 /* keep_alive: number of seconds or duration text -> ns, INT64_MAX for ever. */

@@ -5,22 +5,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/utf8.h"
 #include "gateway/forms.h"
 #include "gateway/multipart.h"
 
 #define LITERAL_MAX 64u                 /* bytes of a number, true or false */
-
-static const struct field *find_row(const struct field *table, const char *name)
-{
-	for (; table->type != FIELD_END; table++)
-		if (!strcasecmp(table->name, name) ||
-		    (table->alias && !strcasecmp(table->alias, name)))
-			return table;
-	return NULL;
-}
 
 static json_t *string_of(struct piece text)
 {
@@ -66,8 +56,12 @@ static int add_part(const struct multipart_part *part, const struct field *table
 
 	if (r)
 		return r < 0 ? r : 0;
-	row = find_row(table, part->name);
-	return row ? add_text(members, row, part->body, err) : 0;
+	row = fields_find(table, part->name);
+	if (row)
+		return add_text(members, row, part->body, err);
+	/* Only so that it can be named; a name that is no text is not worth it. */
+	json_object_set_new(members, part->name, json_true());
+	return 0;
 }
 
 int form_read(const char *content_type, struct upload *body, const struct field *table,

@@ -21,6 +21,7 @@
 #include "common/timefmt.h"
 #include "gateway/address.h"
 #include "gateway/http_server.h"
+#include "gateway/sched.h"
 
 #define INPUT_MAX (64u << 10)           /* unparsed bytes held per connection */
 #define OUTPUT_MAX (1u << 20)           /* more unsent than this: no further request is read */
@@ -31,8 +32,15 @@
 
 /* ---- life of a connection ---- */
 
+static void uncount_body(struct http_conn *c)
+{
+	c->server->held->held -= c->held;
+	c->held = 0;
+}
+
 static void request_clear(struct http_conn *c)
 {
+	uncount_body(c);
 	buf_finish(&c->url);
 	buf_finish(&c->head);
 	buf_finish(&c->body);
@@ -54,7 +62,7 @@ static void request_reset(struct http_conn *c)
 	buf_init(&c->head, 2 * LIMIT_HEAD);
 	buf_init(&c->body, LIMIT_BODY + 1);
 	buf_init(&c->reply_head, LIMIT_HEAD);
-	c->in_value = c->head_done = c->complete = c->chunked = false;
+	c->in_value = c->head_done = c->complete = c->early = c->chunked = false;
 	c->keep_alive = true;
 	c->body_mode = HTTP_BODY_DROP;
 	c->refused = (struct err){ 0 };
@@ -65,6 +73,7 @@ static void request_reset(struct http_conn *c)
 static void conn_free(struct http_conn *c)
 {
 	LIST_REMOVE(c, link);
+	c->server->n_conns--;
 	request_clear(c);
 	bufferevent_free(c->bev);
 	free(c);
@@ -93,11 +102,10 @@ static void conn_drop(struct http_conn *c)
 	void (*gone)(void *) = c->gone;
 
 	c->gone = NULL;
-	if (c->state == CONN_ANSWERING) {
-		if (gone)
-			gone(c->owner);
+	if (c->state == CONN_ANSWERING && gone)
+		gone(c->owner);
+	if (c->state == CONN_ANSWERING || c->state == CONN_READING)
 		request_done(c, 499);
-	}
 	conn_free(c);
 }
 
@@ -280,6 +288,11 @@ static bool announces_too_much(const http_parser *p)
 	return p->content_length != UINT64_MAX && p->content_length > LIMIT_BODY;
 }
 
+static bool announces_body(const http_parser *p)
+{
+	return p->flags & F_CHUNKED || (p->content_length && p->content_length != UINT64_MAX);
+}
+
 static int head_error(struct http_conn *c, int code, const char *text)
 {
 	err_set(&c->refused, code, "%s", text);
@@ -306,10 +319,17 @@ static int on_head(http_parser *p)
 	c->body_mode = c->server->handler->head(c->server->ctx, &c->q);
 	if (c->body_mode == HTTP_BODY_KEEP && announces_too_much(p))
 		return head_error(c, -EMSGSIZE, "http: request body too large");
-	if (expects_continue(c))
+	if (c->body_mode == HTTP_BODY_KEEP && announces_body(p) && !(p->flags & F_CHUNKED) &&
+	    !uploads_have_room(c->server->held, 0, p->content_length))
+		return sched_busy(&c->refused);
+	if (!expects_continue(c))
+		return 0;
+	/* A body that nobody wants need not be sent at all. */
+	c->early = c->body_mode == HTTP_BODY_DROP && announces_body(p);
+	if (!c->early)
 		evbuffer_add_printf(bufferevent_get_output(c->bev),
 				    "HTTP/1.1 100 Continue\r\n\r\n");
-	return 0;
+	return c->early ? -1 : 0;
 }
 
 static int on_body(http_parser *p, const char *at, size_t len)
@@ -318,8 +338,14 @@ static int on_body(http_parser *p, const char *at, size_t len)
 
 	if (c->body_mode == HTTP_BODY_DROP)
 		return 0;
+	if (c->body_mode == HTTP_BODY_STREAM)
+		return c->server->handler->body(c->server->ctx, &c->q, at, len, &c->refused);
 	if (c->body.len + len > LIMIT_BODY)
 		return head_error(c, -EMSGSIZE, "http: request body too large");
+	if (!uploads_have_room(c->server->held, c->held, len))
+		return sched_busy(&c->refused);
+	c->held += len;
+	c->server->held->held += len;
 	buf_append(&c->body, at, len);
 	return buf_failed(&c->body) ? head_error(c, -ENOMEM, "out of memory") : 0;
 }
@@ -368,7 +394,7 @@ static bool conn_parse_piece(struct http_conn *c, struct evbuffer *in)
 		return false;
 	used = http_parser_execute(&c->parser, &parser_settings, piece.iov_base, piece.iov_len);
 	evbuffer_drain(in, used);
-	if (c->complete)
+	if (c->complete || c->early)
 		conn_dispatch(c);
 	else if (HTTP_PARSER_ERRNO(&c->parser) != HPE_OK)
 		conn_bad(c);
@@ -487,6 +513,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd,
 	}
 	c->server = s;
 	LIST_INSERT_HEAD(&s->conns, c, link);
+	s->n_conns++;
 	read_peer(c, address, len);
 	http_parser_init(&c->parser, HTTP_REQUEST);
 	c->parser.data = c;
@@ -519,7 +546,7 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
 }
 
 int http_server_create(struct event_base *base, const struct http_handler *handler, void *ctx,
-		       struct http_server **ret)
+		       struct uploads *held, struct http_server **ret)
 {
 	struct http_server *s = calloc(1, sizeof(*s));
 
@@ -528,6 +555,7 @@ int http_server_create(struct event_base *base, const struct http_handler *handl
 	s->base = base;
 	s->handler = handler;
 	s->ctx = ctx;
+	s->held = held;
 	LIST_INIT(&s->conns);
 	s->accept_retry = evtimer_new(base, on_accept_retry, s);
 	if (!s->accept_retry) {
@@ -551,6 +579,11 @@ void http_server_destroy(struct http_server *s)
 		conn_drop(c);
 	event_free(s->accept_retry);
 	free(s);
+}
+
+size_t http_connections(const struct http_server *s)
+{
+	return s->n_conns;
 }
 
 void http_server_attach(struct http_server *s, evutil_socket_t fd)
@@ -577,14 +610,16 @@ const char *http_header(const struct http_request *q, const char *name)
 	return NULL;
 }
 
-struct upload *http_take_body(struct http_request *q, struct uploads *all)
+struct upload *http_take_body(struct http_request *q)
 {
+	struct http_conn *c = conn_of(q);
 	size_t len;
-	char *data = buf_take(&conn_of(q)->body, &len);
+	char *data = buf_take(&c->body, &len);
 
 	q->body = "";
 	q->body_len = 0;
-	return data ? upload_create(all, data, len) : NULL;
+	uncount_body(c);
+	return data ? upload_create(c->server->held, data, len) : NULL;
 }
 
 void http_on_gone(struct http_request *q, void (*gone)(void *owner), void *owner)

@@ -27,18 +27,22 @@ struct route;
 
 enum http_body {
 	HTTP_BODY_KEEP,                 /* collect it, at most LIMIT_BODY bytes */
-	HTTP_BODY_DROP,                 /* read past it */
+	HTTP_BODY_DROP,                 /* read past it, or answer without it when it may stay away */
+	HTTP_BODY_STREAM,               /* hand it out as it comes, whatever its length */
 };
 
 struct http_handler {
 	/* The head is there. */
 	enum http_body (*head)(void *ctx, struct http_request *q);
+	/* A piece of a HTTP_BODY_STREAM; below 0: refused() with that error. */
+	int (*body)(void *ctx, struct http_request *q, const void *data, size_t len,
+		    struct err *err);
 	/* The body is there too: must be answered, now or later. */
 	void (*request)(void *ctx, struct http_request *q);
 	/* Instead of request(): nothing more is read, answer err and the connection ends. */
 	void (*refused)(void *ctx, struct http_request *q, const struct err *err);
-	/* The life of q ends: answered with status, or 499 when the client left. */
-	void (*done)(void *ctx, const struct http_request *q, int status);
+	/* The life of q ends, always: answered with status, or 499 when the client left. */
+	void (*done)(void *ctx, struct http_request *q, int status);
 };
 
 struct http_request {
@@ -53,23 +57,26 @@ struct http_request {
 	char id[HTTP_ID_SIZE];
 	int64_t began_ns;               /* monotonic */
 	const struct route *route;      /* routes.c */
+	void *sink;                     /* routes.c: of a route that takes its body in pieces */
 	int refusal;                    /* routes.c: status decided by the head alone, or 0 */
 };
 
+/* Bodies being collected count among held, which outlives the server. */
 int http_server_create(struct event_base *base, const struct http_handler *handler, void *ctx,
-		       struct http_server **ret);
+		       struct uploads *held, struct http_server **ret);
 /* ret_address: "127.0.0.1:11434", "[::]:11434". */
 int http_server_listen(struct http_server *s, const struct host *host,
 		       char ret_address[HTTP_ADDRESS_SIZE], bool *ret_loopback, struct err *err);
 void http_server_destroy(struct http_server *s);        /* drops every connection */
+size_t http_connections(const struct http_server *s);
 
 /* The value of a request header, any case; NULL when absent. */
 const char *http_header(const struct http_request *q, const char *name);
 /*
  * The body, so that it need not live as long as the request; NULL without memory. The
- * reference is the caller's; q has no body from then on. It counts among all.
+ * reference is the caller's; q has no body from then on. It goes on to count.
  */
-struct upload *http_take_body(struct http_request *q, struct uploads *all);
+struct upload *http_take_body(struct http_request *q);
 /* Called once when the client leaves before the answer is complete. */
 void http_on_gone(struct http_request *q, void (*gone)(void *owner), void *owner);
 /* One more header of the coming reply; its value must be free of line breaks. */

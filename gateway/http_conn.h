@@ -28,9 +28,11 @@ struct http_conn {
 
 	/* of the request being read or answered */
 	struct buf url, head, body;     /* head: name NUL value NUL ... */
+	size_t held;                    /* of the body, counted among the server's */
 	struct buf reply_head;          /* header lines added by handlers */
 	bool in_value;                  /* the parser's last piece was a header value */
 	bool head_done, complete;
+	bool early;                     /* to be answered without its body */
 	bool keep_alive, chunked;
 	enum http_body body_mode;
 	struct err refused;             /* why reading stopped; code 0: it did not */

@@ -90,7 +90,8 @@ void http_reply(struct http_request *q, int status, const char *type, struct evb
 	struct http_conn *c = conn_of(q);
 	struct evbuffer *out = begin_head(c, status, type);
 
-	if (status != 204)
+	/* HEAD without a body to describe says nothing about one. */
+	if (status != 204 && (body || strcmp(c->q.method, "HEAD")))
 		evbuffer_add_printf(out, "Content-Length: %zu\r\n",
 				    body ? evbuffer_get_length(body) : 0);
 	evbuffer_add(out, "\r\n", 2);

@@ -13,9 +13,11 @@ struct http_server {
 	struct event_base *base;
 	const struct http_handler *handler;
 	void *ctx;
+	struct uploads *held;
 	struct evconnlistener *listener;
 	struct event *accept_retry;
 	LIST_HEAD(, http_conn) conns;
+	size_t n_conns;
 };
 
 /* http.c: accepts on a listening socket, which it then owns. */

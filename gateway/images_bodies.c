@@ -22,50 +22,46 @@ struct raw_images {
 	struct picture_params picture;
 	struct picture_members members;
 	char *model, *size, *response_format, *quality, *output_format;
-	json_t *seed, *style, *user, *background, *moderation, *output_compression, *partial_images,
-	       *input_fidelity;
+	json_t *seed, *style, *user, *background, *moderation, *input_fidelity;
 	bool stream;
-	int64_t n;
+	int64_t n, output_compression, partial_images;
 };
 
 enum {                                  /* rows of images_fields that are asked about */
-	ROW_STREAM, ROW_QUALITY, ROW_STYLE, ROW_USER, ROW_BACKGROUND, ROW_MODERATION,
-	ROW_OUTPUT_COMPRESSION, ROW_PARTIAL_IMAGES, ROW_INPUT_FIDELITY,
-	ROW_FIRST_IGNORED = ROW_STYLE, ROW_LAST_IGNORED = ROW_INPUT_FIDELITY,
+	ROW_STREAM, ROW_PARTIAL_IMAGES, ROW_OUTPUT_COMPRESSION, ROW_STYLE, ROW_USER, ROW_BACKGROUND,
+	ROW_MODERATION, ROW_INPUT_FIDELITY,
+	/* PNG is all there is, so that a compression means nothing. */
+	ROW_FIRST_IGNORED = ROW_OUTPUT_COMPRESSION, ROW_LAST_IGNORED = ROW_INPUT_FIDELITY,
 };
 
 static const struct field images_fields[] = {
 	[ROW_STREAM] = FIELD(struct raw_images, stream, BOOL),
-	[ROW_QUALITY] = FIELD(struct raw_images, quality, STR),
+	[ROW_PARTIAL_IMAGES] = FIELD(struct raw_images, partial_images, I64, .max = 3),
+	[ROW_OUTPUT_COMPRESSION] = FIELD(struct raw_images, output_compression, I64, .max = 100),
 	[ROW_STYLE] = FIELD(struct raw_images, style, JSON),
 	[ROW_USER] = FIELD(struct raw_images, user, JSON),
 	[ROW_BACKGROUND] = FIELD(struct raw_images, background, JSON),
 	[ROW_MODERATION] = FIELD(struct raw_images, moderation, JSON),
-	[ROW_OUTPUT_COMPRESSION] = FIELD(struct raw_images, output_compression, JSON),
-	[ROW_PARTIAL_IMAGES] = FIELD(struct raw_images, partial_images, JSON),
 	[ROW_INPUT_FIDELITY] = FIELD(struct raw_images, input_fidelity, JSON),
 	FIELD(struct raw_images, model, STR),
 	FIELD_AS(struct raw_images, picture.prompt, "prompt", STR, .max = LIMIT_PROMPT),
 	FIELD_AS(struct raw_images, picture.negative, "negative_prompt", STR, .max = LIMIT_PROMPT,
 		 .alias = "negative"),
-	FIELD_AS(struct raw_images, picture.steps, "steps", I64, INT32),
+	/* A later row of the same member wins: the main name stands last. */
+	FIELD_AS(struct raw_images, picture.steps, "steps", I64, INT32,
+		 .alias = "num_inference_steps"),
+	FIELD_AS(struct raw_images, picture.guidance, "cfg_scale", F64, .max = LIMIT_GUIDANCE),
 	FIELD_AS(struct raw_images, picture.guidance, "guidance", F64, .max = LIMIT_GUIDANCE,
 		 .alias = "guidance_scale"),
 	PICTURE_MEMBER_FIELDS(struct raw_images),
 	FIELD(struct raw_images, seed, JSON),
 	FIELD(struct raw_images, size, STR),
+	FIELD(struct raw_images, quality, STR),
 	FIELD(struct raw_images, n, I64),
 	FIELD(struct raw_images, response_format, STR),
 	FIELD(struct raw_images, output_format, STR),
 	{ 0 }
 };
-
-static void add_ignored(struct images_body *b, const char *name)
-{
-	size_t len = strlen(b->ignored);
-
-	snprintf(b->ignored + len, sizeof(b->ignored) - len, "%s%s", len ? ", " : "", name);
-}
 
 /* "1024x768", whatever follows; anything else is the default size. */
 static void read_size(const char *text, struct picture_params *p)
@@ -89,26 +85,41 @@ static void read_quality(struct raw_images *raw, struct images_body *ret)
 		double effort;
 	} qualities[] = { { "low", 0.5 }, { "medium", 1 }, { "high", 2 } };
 
+	ret->quality = "auto";
+	if (!raw->quality || !*raw->quality)
+		return;
 	for (size_t i = 0; i < sizeof(qualities) / sizeof(qualities[0]); i++)
 		if (!strcmp(raw->quality, qualities[i].name)) {
 			raw->picture.effort = qualities[i].effort;
+			ret->quality = qualities[i].name;
 			return;
 		}
-	add_ignored(ret, "quality");
+	ignored_add(&ret->ignored, "quality");
+}
+
+static int check_output_format(const char *format, struct err *err)
+{
+	static const char *const formats[] = { "jpeg", "webp" };
+
+	if (!format || !*format || !strcmp(format, "png"))
+		return 0;
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+		if (!strcmp(format, formats[i]))
+			return err_set(err, -EINVAL,
+				       "output_format %s is not supported yet, use png", format);
+	return err_set(err, -EINVAL, "output_format must be png, jpeg or webp, not '%.40s'",
+		       format);
 }
 
 static int check_words(const struct raw_images *raw, struct err *err)
 {
-	const char *format = raw->response_format, *output = raw->output_format;
+	const char *format = raw->response_format;
 
-	if (format && !strcmp(format, "url"))
+	if (format && *format && strcmp(format, "b64_json") && strcmp(format, "url"))
 		return err_set(err, -EINVAL,
-			       "response_format url is not supported yet, use b64_json");
-	if (format && *format && strcmp(format, "b64_json"))
-		return err_set(err, -EINVAL,
-			       "response_format must be b64_json, not '%.40s'", format);
-	if (output && *output && strcmp(output, "png"))
-		return err_set(err, -EINVAL, "output_format must be png, not '%.40s'", output);
+			       "response_format must be b64_json or url, not '%.40s'", format);
+	if (check_output_format(raw->output_format, err) < 0)
+		return -EINVAL;
 	if (raw->n < 1 || raw->n > MAX_COUNT)
 		return err_set(err, -EINVAL, "n must be between 1 and %d", MAX_COUNT);
 	return 0;
@@ -130,45 +141,46 @@ static int check_required(const struct images_kind *kind, const struct raw_image
 static void take_images(struct raw_images *raw, uint64_t present, struct images_body *ret)
 {
 	read_size(raw->size, &raw->picture);
-	if (raw->quality)
-		read_quality(raw, ret);
+	read_quality(raw, ret);
 	for (int row = ROW_FIRST_IGNORED; row <= ROW_LAST_IGNORED; row++)
 		if (present & 1ull << row)
-			add_ignored(ret, images_fields[row].name);
+			ignored_add(&ret->ignored, images_fields[row].name);
 	raw->picture.seed = picture_seed(raw->seed);
 	raw->picture.count = (unsigned)raw->n;
 	ret->stream = raw->stream;
+	ret->wants_url = raw->response_format && !strcmp(raw->response_format, "url");
+	ret->wants_partial = present & 1ull << ROW_PARTIAL_IMAGES;
 	ret->has_stream = present & 1ull << ROW_STREAM;
 	ret->picture = raw->picture;
 	ret->model = raw->model;
 	raw->model = raw->picture.prompt = raw->picture.negative = NULL;
 }
 
-static int read_json(const struct images_kind *kind, struct upload *body, struct raw_images *raw,
-		     uint64_t *present, struct picture_sources *sources, struct err *err)
+static int read_json(const struct images_kind *kind, struct upload *body, json_t **ret_root,
+		     struct raw_images *raw, uint64_t *present, struct picture_sources *sources,
+		     struct err *err)
 {
 	struct lift lift;
-	int r = body_read_lifted(body, kind->go_type, images_fields, raw, present, &lift, err);
+	int r;
 
-	if (r < 0)
-		return r;
-	r = picture_sources_read(sources, &raw->members.values, &lift, err);
+	*ret_root = body_parse_lifted(body, kind->go_type, &lift, err);
+	if (!*ret_root)
+		return err->code;
+	r = body_read_json(*ret_root, kind->go_type, images_fields, raw, present, err);
+	if (r == 0)
+		r = picture_sources_read(sources, &raw->members.values, &lift, err);
 	lift_clear(&lift);
 	return r;
 }
 
 static int read_form(const struct images_kind *kind, const char *content_type, struct upload *body,
-		     struct raw_images *raw, uint64_t *present, struct picture_sources *sources,
-		     struct err *err)
+		     json_t **ret_root, struct raw_images *raw, uint64_t *present,
+		     struct picture_sources *sources, struct err *err)
 {
-	json_t *members;
-	int r = form_read(content_type, body, images_fields, &members, sources, err);
+	int r = form_read(content_type, body, images_fields, ret_root, sources, err);
 
-	if (r < 0)
-		return r;
-	r = body_read_json(members, kind->go_type, images_fields, raw, present, err);
-	json_decref(members);
-	return r;
+	return r < 0 ? r : body_read_json(*ret_root, kind->go_type, images_fields, raw, present,
+					  err);
 }
 
 int images_body_read(const struct images_kind *kind, const char *content_type, struct upload *body,
@@ -176,23 +188,27 @@ int images_body_read(const struct images_kind *kind, const char *content_type, s
 {
 	struct raw_images raw = { .picture = picture_nothing_said, .n = 1 };
 	struct picture_sources sources = { 0 };
+	json_t *root = NULL;
 	uint64_t present = 0;
 	int r;
 
 	if (kind->edits && multipart_is_form(content_type))
-		r = read_form(kind, content_type, body, &raw, &present, &sources, err);
+		r = read_form(kind, content_type, body, &root, &raw, &present, &sources, err);
 	else
-		r = read_json(kind, body, &raw, &present, &sources, err);
+		r = read_json(kind, body, &root, &raw, &present, &sources, err);
 	*ret = (struct images_body){ 0 };
 	if (r == 0)
 		r = check_required(kind, &raw, &sources, err);
 	if (r == 0)
 		r = check_words(&raw, err);
 	if (r == 0)
-		r = picture_finish(&raw.picture, &sources, raw.members.mask_mode, PICTURES_OPENAI,
-				   body, err);
-	if (r == 0)
+		r = picture_finish(&raw.picture, &raw.members, &sources, PICTURES_OPENAI, body,
+				   err);
+	if (r == 0) {
 		take_images(&raw, present, ret);
+		body_find_unknown(root, images_fields, &ret->ignored);
+	}
+	json_decref(root);
 	fields_clear(images_fields, &raw);
 	return r;
 }

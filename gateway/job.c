@@ -10,11 +10,13 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/timefmt.h"
+#include "gateway/catalog.h"
 #include "gateway/job.h"
 #include "gateway/models.h"
 
-int job_find_model(struct job *job, struct store *store, const char *model, struct err *err)
+int job_find_model(struct job *job, struct catalog *catalog, const char *model, struct err *err)
 {
+	struct store *store = catalog_store(catalog);
 	struct model_card card;
 	int r;
 
@@ -26,7 +28,7 @@ int job_find_model(struct job *job, struct store *store, const char *model, stru
 	r = model_name_read(model, "remote model is unavailable", &job->name, err);
 	if (r < 0)
 		return r;
-	r = model_read(store, &job->name, &job->manifest, err);
+	r = model_read(catalog, &job->name, &job->manifest, err);
 	if (r == -ENOENT)
 		return err_set(err, -ENOENT, "model '%s' not found", model);
 	if (r == 0)
@@ -52,8 +54,28 @@ int job_check(const struct job *job, struct err *err)
 	return picture_check(&job->params, err);
 }
 
+static size_t length_of(const char *text)
+{
+	return text ? strlen(text) : 0;
+}
+
+bool job_hold_prompts(struct job *job, struct uploads *all)
+{
+	size_t len = length_of(job->params.prompt) + length_of(job->params.negative);
+
+	if (!uploads_have_room(all, 0, len))
+		return false;
+	all->held += len;
+	job->held = len;
+	job->held_by = all;
+	return true;
+}
+
 void job_clear(struct job *job)
 {
+	if (job->held_by)
+		job->held_by->held -= job->held;
+	job->held_by = NULL;
 	free(job->model);
 	manifest_free(job->manifest);
 	json_decref(job->details);
@@ -142,7 +164,27 @@ static char *pick_negative(const struct job *job)
 	return (char *)(uintptr_t)json_string_value(stored);
 }
 
-void job_resolve(struct job *job, const struct msg_ready *family, struct msg_generate *ret)
+/* A stored word that no reader of today takes says nothing. */
+static void resolve_step_cache(struct job *job, const struct step_cache_setting *server,
+			       struct msg_generate *ret)
+{
+	const char *text = json_string_value(json_object_get(job->defaults, "step_cache"));
+	struct step_cache_setting asked = job->params.step_cache;
+	struct err ignored;
+
+	if (!asked.mode && text)
+		step_cache_parse(text, &asked, &ignored);
+	if (!asked.mode)
+		asked = *server;
+	job->caches_steps = asked.mode > STEP_CACHE_OFF;
+	if (!job->caches_steps)
+		return;
+	ret->step_cache = (char *)(uintptr_t)step_cache_mode_name(asked.mode);
+	ret->step_cache_threshold = asked.threshold;
+}
+
+void job_resolve(struct job *job, const struct msg_ready *family,
+		 const struct step_cache_setting *step_cache, struct msg_generate *ret)
 {
 	const struct picture_params *p = &job->params;
 
@@ -164,6 +206,7 @@ void job_resolve(struct job *job, const struct msg_ready *family, struct msg_gen
 		.mask = p->inputs.has_mask ? (char *)(uintptr_t)p->mask_mode : NULL,
 		.strength = -1,
 	};
+	resolve_step_cache(job, step_cache, ret);
 	if (p->inputs.n)
 		ret->strength = pick_real(p->strength, job->defaults, "strength", -1, 1);
 	if (ret->negative && *ret->negative && ret->guidance <= 0) {

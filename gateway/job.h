@@ -15,6 +15,7 @@
 #include "gateway/sched.h"
 
 struct job;
+struct catalog;
 
 /* How a job's life reaches its client; one per route. Not called once the client left. */
 struct job_handler {
@@ -40,27 +41,35 @@ struct job {
 	json_t *defaults;               /* its params layer, or NULL */
 	unsigned abilities;             /* of the model: enum model_ability */
 	struct picture_params params;
+	struct uploads *held_by;        /* counts the prompts; NULL: does not yet */
+	size_t held;
 	/* fixed when it starts */
 	uint64_t id;                    /* of the picture being drawn */
 	uint64_t seed;                  /* of the first picture */
 	uint32_t width, height, steps;  /* a side of 0: as the first input picture says */
 	unsigned n_made;
+	uint32_t tokens;                /* of the prompt, as the runner told with a picture */
+	bool caches_steps;              /* steps_reused, of the picture last drawn, is told */
+	uint32_t steps_reused;
 	uint32_t next_step;             /* to be reported */
 	int64_t began_ns, ready_ns;     /* monotonic */
 };
 
 /* Finds the model: -EINVAL, -EPERM, -ENOENT "model '<as written>' not found", -EBADMSG. */
-int job_find_model(struct job *job, struct store *store, const char *model, struct err *err);
+int job_find_model(struct job *job, struct catalog *catalog, const char *model, struct err *err);
 /* -EINVAL: the model cannot draw, or not what was asked. */
 int job_check(const struct job *job, struct err *err);
+/* Counts the prompts among all; false when there is no room. */
+bool job_hold_prompts(struct job *job, struct uploads *all);
 /* Frees what job_find_model() and the params hold. */
 void job_clear(struct job *job);
 
 /*
  * Chooses what the request left open: the model's params layer, then the family's
- * defaults. Strings of *ret stay the job's.
+ * defaults, and the server's of the step cache. Strings of *ret stay the job's.
  */
-void job_resolve(struct job *job, const struct msg_ready *family, struct msg_generate *ret);
+void job_resolve(struct job *job, const struct msg_ready *family,
+		 const struct step_cache_setting *step_cache, struct msg_generate *ret);
 uint64_t job_seed(const struct job *job);       /* of the picture being drawn */
 
 #endif

@@ -18,8 +18,11 @@
 #include "common/log.h"
 #include "common/settings.h"
 #include "common/timefmt.h"
+#include "gateway/catalog.h"
 #include "gateway/gateway.h"
 #include "gateway/imports.h"
+#include "gateway/kept_files.h"
+#include "gateway/metrics.h"
 #include "gateway/pool.h"
 #include "gateway/routes.h"
 
@@ -157,8 +160,12 @@ static void on_devices(void *ctx, const char *text, const struct err *err)
 	unsigned n_gpus = 0;
 	size_t i;
 
-	if (err || !json_array_size(devices))
-		log_warn("no device to compute on: %s", err ? err->text : "the runner lists none");
+	server->gw.unready[0] = '\0';
+	if (err || !json_array_size(devices)) {
+		snprintf(server->gw.unready, sizeof(server->gw.unready),
+			 "no device to compute on: %s", err ? err->text : "the runner lists none");
+		log_warn("%s", server->gw.unready);
+	}
 	json_array_foreach(devices, i, device) {
 		log_device(device, i);
 		n_gpus += is_gpu(device);
@@ -199,10 +206,13 @@ static void server_finish(struct server *server)
 	struct gateway *gw = &server->gw;
 
 	http_server_destroy(gw->http);
+	kept_files_destroy(gw->files);
+	metrics_destroy(gw->metrics);
 	pool_destroy(gw->pool);
 	imports_destroy(gw->imports);
 	runners_destroy(gw->runners);
 	access_destroy(gw->access);
+	catalog_destroy(gw->catalog);
 	store_close(gw->store);
 	for (size_t i = 0; i < sizeof(server->signals) / sizeof(server->signals[0]); i++)
 		if (server->signals[i])
@@ -278,20 +288,38 @@ static int create_pool(struct server *server, struct err *err)
 	return pool_create(&server->gw, &limits, &server->gw.pool, err);
 }
 
+static void read_step_cache(struct step_cache_setting *ret)
+{
+	char *text = settings_get("STEP_CACHE");
+	struct err err;
+
+	if (text && step_cache_parse(text, ret, &err) < 0)
+		log_warn("STEP_CACHE is not used: %s", err.text);
+	free(text);
+}
+
 static int create_all(struct server *server, struct err *err)
 {
 	struct gateway *gw = &server->gw;
 	int r;
 
 	gw->load_timeout_ns = settings_duration_ns("LOAD_TIMEOUT", DEFAULT_LOAD_TIMEOUT_NS);
+	read_step_cache(&gw->step_cache);
 	gw->uploads.max = LIMIT_UPLOADS_HELD;
+	gw->kept.max = LIMIT_KEPT_BYTES;
+	gw->started_ns = time_now_ns();
+	snprintf(gw->unready, sizeof(gw->unready), "still looking for devices");
 	gw->no_cloud_is_set = settings_bool("NO_CLOUD", false);
 	gw->base = event_base_new();
 	r = gw->base ? watch_signals(server, err) : err_set(err, -EIO, "cannot make an event loop");
 	if (r == 0)
+		r = metrics_create(&gw->metrics, err);
+	if (r == 0)
 		r = create_access(gw, err);
 	if (r == 0)
 		r = open_store(gw, err);
+	if (r == 0)
+		r = catalog_create(gw->store, &gw->catalog, err);
 	if (r == 0)
 		r = create_runners(gw, err);
 	if (r == 0)
@@ -299,13 +327,15 @@ static int create_all(struct server *server, struct err *err)
 	if (r == 0)
 		r = imports_create(gw, &gw->imports, err);
 	if (r == 0)
-		r = http_server_create(gw->base, &routes_handler, gw, &gw->http);
+		r = kept_files_create(gw->base, &gw->kept, &gw->files, err);
+	if (r == 0)
+		r = http_server_create(gw->base, &routes_handler, gw, &gw->uploads, &gw->http);
 	return r;
 }
 
 static int start_listening(struct gateway *gw, struct err *err)
 {
-	char *text = settings_get("HOST"), address[HTTP_ADDRESS_SIZE];
+	char *text = settings_get("HOST");
 	struct host host;
 	bool loopback;
 	int r = settings_host(text, &host, err);
@@ -313,12 +343,12 @@ static int start_listening(struct gateway *gw, struct err *err)
 	free(text);
 	if (r < 0)
 		return r;
-	r = http_server_listen(gw->http, &host, address, &loopback, err);
+	r = http_server_listen(gw->http, &host, gw->address, &loopback, err);
 	host_finish(&host);
 	if (r < 0)
 		return r;
 	access_check_host(gw->access, loopback);
-	log_info("Listening on %s (version %s)", address, EASEL_VERSION);
+	log_info("Listening on %s (version %s)", gw->address, EASEL_VERSION);
 	return 0;
 }
 
@@ -334,7 +364,7 @@ static int serve(struct server *server, struct err *err)
 	if (r < 0)
 		return r;
 	if (runners_list_devices(server->gw.runners, on_devices, server, &devices) < 0)
-		log_warn("%s", devices.text);
+		on_devices(server, NULL, &devices);
 	if (event_base_dispatch(server->gw.base) < 0)
 		return err_set(err, -EIO, "the event loop failed");
 	return 0;
@@ -349,6 +379,22 @@ static void print_help(void)
 		printf("      EASEL_%-21s   %s%s%s%s\n", s->name, s->help,
 		       *s->default_text ? " (default " : "", s->default_text,
 		       *s->default_text ? ")" : "");
+}
+
+/* An unknown word is an error: whoever set it parses the log. */
+static int open_log(struct err *err)
+{
+	char *format = settings_get("LOG_FORMAT");
+	int r = 0;
+
+	log_open("gateway", log_level_from_env());
+	if (format && !strcmp(format, "json"))
+		log_set_format(LOG_JSON);
+	else if (format && strcmp(format, "logfmt"))
+		r = err_set(err, -EINVAL, "EASEL_LOG_FORMAT is \"%.40s\", must be logfmt or json",
+			    format);
+	free(format);
+	return r;
 }
 
 int main(int argc, char **argv)
@@ -373,8 +419,9 @@ int main(int argc, char **argv)
 	open_standard_streams();
 	raise_file_limit();
 	event_set_mem_functions(event_malloc, event_realloc, free);
-	log_open("gateway", log_level_from_env());
-	r = serve(&server, &err);
+	r = open_log(&err);
+	if (r == 0)
+		r = serve(&server, &err);
 	if (r < 0)
 		fprintf(stderr, "Error: %s\n", err.text);
 	server_finish(&server);

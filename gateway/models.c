@@ -15,6 +15,7 @@
 #include "common/limits.h"
 #include "common/safetensors.h"
 #include "common/timefmt.h"
+#include "gateway/catalog.h"
 #include "gateway/models.h"
 
 /* ---- names ---- */
@@ -65,15 +66,15 @@ int model_name_read(const char *text, const char *what, struct model_name *ret, 
 	return name_parse(name, ret, err);
 }
 
-int model_read(struct store *s, struct model_name *name, struct manifest **ret, struct err *err)
+int model_read(struct catalog *c, struct model_name *name, struct manifest **ret, struct err *err)
 {
 	struct model_name found;
-	int r = store_resolve(s, name, &found, err);
+	int r = store_resolve(catalog_store(c), name, &found, err);
 
 	if (r < 0)
 		return r;
 	*name = found;
-	return store_read(s, name, ret, err);
+	return catalog_read(c, name, ret, err);
 }
 
 const char *model_hex(const char *digest)

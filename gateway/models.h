@@ -15,6 +15,8 @@
  * store on the event loop: names, manifests, configs; never weights.
  */
 
+struct catalog;
+
 /* What a model can do, a bit each; models.c has their names in configs. */
 enum model_ability {
 	MODEL_DRAWS = 1,                /* "image" */
@@ -37,7 +39,7 @@ struct model_card {
  */
 int model_name_read(const char *text, const char *what, struct model_name *ret, struct err *err);
 /* The existing spelling and its manifest. -ENOENT "model '<short>' not found". */
-int model_read(struct store *s, struct model_name *name, struct manifest **ret, struct err *err);
+int model_read(struct catalog *c, struct model_name *name, struct manifest **ret, struct err *err);
 
 int model_card_read(struct store *s, const struct manifest *m, struct model_card *ret,
 		    struct err *err);

@@ -41,14 +41,22 @@ static int read_mask_mode(const char *text, struct picture_params *p, struct err
 	return err_set(err, -EINVAL, "mask_mode must be alpha or white, not '%.40s'", text);
 }
 
-int picture_finish(struct picture_params *p, struct picture_sources *sources, const char *mask_mode,
-		   enum picture_dialect dialect, struct upload *body, struct err *err)
+/* An empty text says nothing. */
+static int read_step_cache(const char *text, struct picture_params *p, struct err *err)
+{
+	return text && *text ? step_cache_parse(text, &p->step_cache, err) : 0;
+}
+
+int picture_finish(struct picture_params *p, const struct picture_members *members,
+		   struct picture_sources *sources, enum picture_dialect dialect,
+		   struct upload *body, struct err *err)
 {
 	bool said = !isnan(p->strength);
 
 	if (said && !(p->strength >= 0 && p->strength <= 1))
 		return err_set(err, -EINVAL, "strength must be between 0 and 1");
-	if (read_mask_mode(mask_mode, p, err) < 0)
+	if (read_mask_mode(members->mask_mode, p, err) < 0 ||
+	    read_step_cache(members->step_cache, p, err) < 0)
 		return -EINVAL;
 	if (sources->has_mask && !sources->n)
 		return err_set(err, -EINVAL, "mask needs an input image");
@@ -105,6 +113,7 @@ static const struct field generate_fields[] = {
 
 struct raw_options {
 	json_t *seed;
+	char *step_cache;
 	int64_t width, height, steps;
 	double guidance, cfg_normalization, cfg_truncation, strength;
 };
@@ -119,6 +128,7 @@ static const struct field option_fields[] = {
 	FIELD(struct raw_options, cfg_normalization, F64, .max = LIMIT_GUIDANCE),
 	FIELD(struct raw_options, cfg_truncation, F64, .max = LIMIT_GUIDANCE),
 	FIELD(struct raw_options, strength, F64),
+	FIELD(struct raw_options, step_cache, STR),
 	{ 0 }
 };
 
@@ -142,8 +152,9 @@ static int read_options(const json_t *options, struct picture_params *p, struct 
 	p->cfg_normalization = o.cfg_normalization;
 	p->cfg_truncation = o.cfg_truncation;
 	p->strength = isnan(p->strength) ? o.strength : p->strength;
+	r = read_step_cache(o.step_cache, p, err);
 	fields_clear(option_fields, &o);
-	return 0;
+	return r;
 }
 
 static int check_think(const json_t *think, struct err *err)
@@ -166,8 +177,8 @@ static int finish_pictures(struct raw_generate *raw, const struct lift *lift, st
 	struct picture_sources sources = { 0 };
 	int r = picture_sources_read(&sources, &raw->members.values, lift, err);
 
-	return r < 0 ? r : picture_finish(&raw->picture, &sources, raw->members.mask_mode,
-					  PICTURES_OLLAMA, body, err);
+	return r < 0 ? r : picture_finish(&raw->picture, &raw->members, &sources, PICTURES_OLLAMA,
+					  body, err);
 }
 
 static int finish_generate(struct raw_generate *raw, struct generate_body *ret, struct err *err)
@@ -196,14 +207,18 @@ static int finish_generate(struct raw_generate *raw, struct generate_body *ret, 
 int generate_body_read(struct upload *body, struct generate_body *ret, struct err *err)
 {
 	struct raw_generate raw = { .picture = picture_nothing_said, .stream = true };
+	static const char go_type[] = "api.GenerateRequest";
 	struct lift lift;
-	int r = body_read_lifted(body, "api.GenerateRequest", generate_fields, &raw, NULL, &lift,
-				 err);
+	json_t *root = body_parse_lifted(body, go_type, &lift, err);
+	int r;
 
-	if (r < 0)
-		return r;
+	if (!root)
+		return err->code;
 	*ret = (struct generate_body){ 0 };
-	r = finish_generate(&raw, ret, err);
+	r = body_read_json(root, go_type, generate_fields, &raw, NULL, err);
+	json_decref(root);
+	if (r == 0)
+		r = finish_generate(&raw, ret, err);
 	if (r == 0)
 		r = finish_pictures(&raw, &lift, body, err);
 	if (r == 0) {

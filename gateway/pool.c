@@ -9,41 +9,28 @@
 
 #include "common/log.h"
 #include "common/timefmt.h"
-#include "gateway/models.h"
-#include "gateway/pool.h"
+#include "gateway/metrics.h"
+#include "gateway/pool_private.h"
 
 #define CANCEL_MS 1000                  /* a runner that goes on drawing longer is killed */
-
-struct pool {
-	struct gateway *gw;
-	struct sched sched;
-	struct event *timer;            /* the next keep-alive to end */
-	uint64_t last_id;
-	bool pumping;
-};
-
-/* One model held by one runner, from SCHED_SPAWN until the process is gone. */
-struct loaded {
-	struct pool *pool;
-	struct sched_model *model;
-	struct runner *runner;
-	struct job *job;                /* the one that runs */
-	struct event *cancel_timer;
-	json_t *manifest, *details;
-	char *device;
-	uint64_t bytes;                 /* of the weights, before the runner knows better */
-	bool is_ready;
-	struct msg_ready ready;
-	struct err err;                 /* why the load failed */
-};
 
 static void pump(struct pool *pool);
 
 /* ---- jobs ---- */
 
+static void count_failure(const struct job *job)
+{
+	char name[NAME_TEXT_SIZE];
+
+	name_short(&job->name, name);
+	metrics_count(job->pool->gw->metrics, METRIC_FAILURES, name);
+}
+
 /* Its last words: the handler ends the answer, and the client's leaving is no news. */
 static void tell(struct job *job, const struct err *err)
 {
+	if (err && err->code != -ECANCELED)
+		count_failure(job);
 	if (job->q) {
 		http_on_gone(job->q, NULL, NULL);
 		if (err)
@@ -83,7 +70,8 @@ int pool_submit(struct pool *pool, struct job *job, const int64_t *keep_alive_ns
 
 	name_short(&job->name, name);
 	job->pool = pool;
-	if (upload_fits(job->params.inputs.owner))
+	if (upload_fits(job->params.inputs.owner) &&
+	    job_hold_prompts(job, &pool->gw->uploads))
 		r = sched_submit(&pool->sched, &job->request, job->manifest->digest, name,
 				 keep_alive_ns, time_monotonic_ns(), err);
 	else
@@ -106,11 +94,12 @@ static void draw_next(struct loaded *l)
 	struct msg m = { .type = MSG_GENERATE };
 	uint64_t seed = job->seed;
 
-	job_resolve(job, &l->ready, &m.generate);
+	job_resolve(job, &l->ready, &l->pool->gw->step_cache, &m.generate);
 	if (job->n_made)
 		job->seed = seed;
 	job->id = ++l->pool->last_id;
 	job->next_step = 0;
+	l->phase = NULL;
 	m.generate.job = job->id;
 	m.generate.seed = job_seed(job);
 	/* A closed socket is told by exited(), which fails the job. */
@@ -125,7 +114,9 @@ static void start_job(struct loaded *l, struct job *job)
 {
 	l->job = job;
 	job->ready_ns = time_monotonic_ns();
-	log_debug("%s: drawing for request %s", l->model->name, job->q->id);
+	metrics_observe(l->pool->gw->metrics, METRIC_QUEUE_SECONDS, seconds_since(job->began_ns),
+			l->model->name);
+	log_request(LOG_DEBUG, job->q->id, "%s: drawing", l->model->name);
 	draw_next(l);
 }
 
@@ -144,8 +135,13 @@ static void on_progress(struct loaded *l, const struct msg_progress *p)
 {
 	struct job *job = l->job;
 
-	if (!job || !job->q || p->job != job->id || strcmp(p->phase, "denoise"))
+	if (!job || !job->q || p->job != job->id)
 		return;
+	loaded_time_phase(l, p->phase);
+	if (strcmp(p->phase, "denoise"))
+		return;
+	if (p->step && p->step >= job->next_step)
+		loaded_time_steps(l, p->step + 1 - (job->next_step ? job->next_step : 1));
 	/* Every step is told once and in order, whatever the runner left out. */
 	for (; job->next_step <= p->step && p->step <= p->total; job->next_step++)
 		job->handler->progress(job, job->next_step, p->total);
@@ -162,6 +158,7 @@ static void on_failed(struct loaded *l, const struct msg_failed *f)
 		l->err = err;
 		sched_refused(&l->pool->sched, l->model, &err);
 	} else if (l->job) {
+		l->phase = NULL;
 		/* Drawing knows two faults of the client: its request, and its leaving. */
 		if (err.code != -EINVAL && err.code != -ECANCELED)
 			err.code = -EIO;
@@ -178,6 +175,9 @@ static void on_announced(struct loaded *l, const struct msg_image *image)
 		return;
 	job->width = image->width;
 	job->height = image->height;
+	job->tokens = image->tokens;
+	loaded_time_phase(l, NULL);
+	job->steps_reused = image->steps_reused;
 	log_debug("%s: drew %ux%u in %u steps", l->model->name, job->width, job->height,
 		  job->steps);
 }
@@ -196,6 +196,7 @@ static void on_image(void *owner, const void *png, size_t len)
 		job->handler->image(job, png, len);
 	}
 	job->n_made++;
+	metrics_count(pool->gw->metrics, METRIC_IMAGES, l->model->name, loaded_device(l));
 	if (job->q && job->n_made < job->params.count) {
 		draw_next(l);
 		return;
@@ -233,6 +234,9 @@ static void on_ready(struct loaded *l, const struct msg_ready *ready)
 {
 	l->is_ready = true;
 	l->ready = *ready;
+	metrics_count(l->pool->gw->metrics, METRIC_LOADS, l->model->name, loaded_device(l));
+	metrics_observe(l->pool->gw->metrics, METRIC_LOAD_SECONDS, seconds_since(l->spawned_ns),
+			l->model->name, loaded_device(l));
 	sched_loaded(&l->pool->sched, l->model, time_monotonic_ns());
 	log_info("%s is loaded: %llu MB of weights", l->model->name,
 		 (unsigned long long)(ready->weights / 1000000));
@@ -280,6 +284,10 @@ static void on_exited(void *owner, const struct err *err)
 	struct loaded *l = owner;
 	struct pool *pool = l->pool;
 
+	if (!l->is_ready)
+		metrics_count(pool->gw->metrics, METRIC_LOAD_FAILURES, l->model->name);
+	if (l->model->state != SCHED_STOPPING)
+		metrics_count(pool->gw->metrics, METRIC_CRASHES, l->model->name);
 	sched_exited(&pool->sched, l->model, l->err.code ? &l->err : err, time_monotonic_ns());
 	loaded_free(l);
 	pump(pool);
@@ -337,6 +345,9 @@ static void spawn(struct pool *pool, struct sched_model *model, const struct job
 				 &runner_handler, l, &l->runner, &err);
 	if (r == 0) {
 		model->owner = l;
+		l->spawned_ns = time_monotonic_ns();
+		if (model->n_restarts)
+			metrics_count(gw->metrics, METRIC_RESTARTS, model->name);
 		return;
 	}
 	log_error("%s: %s", model->name, err.text);
@@ -364,6 +375,9 @@ static void perform(struct pool *pool, const struct sched_action *a)
 		break;
 	case SCHED_STOP:
 		log_info("unloading %s", a->model->name);
+		metrics_count(pool->gw->metrics, METRIC_UNLOADS, a->model->name);
+		if (a->model->for_room)
+			metrics_count(pool->gw->metrics, METRIC_EVICTIONS, a->model->name);
 		runner_stop(l->runner);
 		break;
 	case SCHED_RUN:
@@ -471,87 +485,4 @@ void pool_unload(struct pool *pool, const char *digest, const char *name, const 
 {
 	sched_unload(&pool->sched, digest, name, except_digest, time_monotonic_ns());
 	pump(pool);
-}
-
-/* ---- ps ---- */
-
-static const char *state_name(const struct sched_model *m)
-{
-	static const char *const names[] = {
-		[SCHED_LOADING] = "loading", [SCHED_IDLE] = "idle", [SCHED_BUSY] = "busy",
-		[SCHED_STOPPING] = "stopping",
-	};
-
-	return m->state == SCHED_BUSY && m->draining ? "draining" : names[m->state];
-}
-
-static int64_t unix_expiry(const struct sched_model *m)
-{
-	int64_t now_ns = time_monotonic_ns(), unix_ns = time_now_ns();
-	int64_t expiry_ns = sched_expiry(m, now_ns);
-
-	if (expiry_ns == INT64_MAX || expiry_ns - now_ns > INT64_MAX - unix_ns)
-		return INT64_MAX;
-	return unix_ns + (expiry_ns - now_ns);
-}
-
-static uint64_t size_of(const struct loaded *l)
-{
-	return l->is_ready ? l->ready.weights + l->ready.workspace : l->bytes;
-}
-
-/* With all weights in GPU memory the workspace is there too: shown as 100% GPU. */
-static uint64_t vram_of(const struct loaded *l)
-{
-	if (!l->is_ready || !l->ready.vram)
-		return 0;
-	return l->ready.vram >= l->ready.weights ? size_of(l) : l->ready.vram;
-}
-
-static json_t *describe(const struct sched_model *m, const struct loaded *l)
-{
-	char expires[TIME_TEXT_SIZE];
-	json_t *entry = json_object();
-
-	time_format(unix_expiry(m), false, expires);
-	json_object_set_new(entry, "name", json_string(m->name));
-	json_object_set_new(entry, "model", json_string(m->name));
-	json_object_set_new(entry, "size", json_integer((json_int_t)size_of(l)));
-	json_object_set_new(entry, "digest", json_string(model_hex(m->key)));
-	json_object_set(entry, "details", l->details);
-	json_object_set_new(entry, "expires_at", json_string(expires));
-	json_object_set_new(entry, "size_vram", json_integer((json_int_t)vram_of(l)));
-	json_object_set_new(entry, "context_length", json_integer(0));
-	json_object_set_new(entry, "state", json_string(state_name(m)));
-	json_object_set_new(entry, "device", json_string(l->device ? l->device : ""));
-	return entry;
-}
-
-struct row {
-	int64_t expiry_ns;
-	const struct sched_model *model;
-};
-
-static int latest_first(const void *a, const void *b)
-{
-	const struct row *x = a, *y = b;
-
-	return x->expiry_ns < y->expiry_ns ? 1 : x->expiry_ns > y->expiry_ns ? -1 : 0;
-}
-
-json_t *pool_list(const struct pool *pool)
-{
-	struct row rows[256];
-	const struct sched_model *m;
-	json_t *ret = json_array();
-	int64_t now_ns = time_monotonic_ns();
-	size_t n = 0;
-
-	TAILQ_FOREACH(m, &pool->sched.models, link)
-		if (m->owner && n < sizeof(rows) / sizeof(rows[0]))
-			rows[n++] = (struct row){ sched_expiry(m, now_ns), m };
-	qsort(rows, n, sizeof(rows[0]), latest_first);
-	for (size_t i = 0; i < n; i++)
-		json_array_append_new(ret, describe(rows[i].model, rows[i].model->owner));
-	return ret;
 }

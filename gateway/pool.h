@@ -30,5 +30,7 @@ void pool_unload(struct pool *pool, const char *digest, const char *name,
 		 const char *except_digest);
 /* The "models" array of ps: latest expiry first. Asks nobody, waits for nobody. */
 json_t *pool_list(const struct pool *pool);
+/* Sets the gauges of queue and memory. */
+void pool_measure(struct pool *pool);
 
 #endif

@@ -188,6 +188,22 @@ void process_kill(struct process *p)
 		kill(p->pid, SIGKILL);
 }
 
+uint64_t process_resident_bytes(pid_t pid)
+{
+	unsigned long long all, resident = 0;
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%llu %llu", &all, &resident) != 2)
+		resident = 0;
+	fclose(file);
+	return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 pid_t process_pid(const struct process *p)
 {
 	return p->pid;

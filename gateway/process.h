@@ -2,6 +2,7 @@
 #define EASEL_GATEWAY_PROCESS_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <event2/event.h>
@@ -33,6 +34,8 @@ int process_spawn(struct processes *all, const char *const argv[], int fd3,
 		  const struct process_handler *handler, void *owner, struct process **ret,
 		  struct err *err);
 pid_t process_pid(const struct process *p);
+/* Of any process; 0 when it is gone. */
+uint64_t process_resident_bytes(pid_t pid);
 /* SIGTERM after term_ms, SIGKILL kill_ms later. A second call changes nothing. */
 void process_stop(struct process *p, unsigned term_ms, unsigned kill_ms);
 void process_kill(struct process *p);

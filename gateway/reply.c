@@ -3,18 +3,21 @@
  * runs on the event loop.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base64.h"
 #include "common/fields.h"
+#include "common/log.h"
 #include "gateway/reply.h"
 
 static const struct {
 	int code, status;
 } statuses[] = {
-	{ -EINVAL, 400 }, { -EPERM, 403 }, { -ENOENT, 404 }, { -EMSGSIZE, 413 }, { -E2BIG, 431 },
-	{ -ECANCELED, 499 }, { -EBUSY, 503 }, { -EPROTONOSUPPORT, 505 },
+	{ -EINVAL, 400 }, { -ENOKEY, 401 }, { -EPERM, 403 }, { -ENOENT, 404 },
+	{ -EMSGSIZE, 413 }, { -E2BIG, 431 }, { -ECANCELED, 499 }, { -EBUSY, 503 },
+	{ -EPROTONOSUPPORT, 505 },
 };
 
 int reply_status(int code)
@@ -40,7 +43,7 @@ void reply_append_json(struct evbuffer *out, json_t *value)
 	json_decref(value);
 }
 
-static void append_base64(struct evbuffer *out, const void *data, size_t len)
+void reply_append_base64(struct evbuffer *out, const void *data, size_t len)
 {
 	struct evbuffer_iovec room;
 
@@ -60,7 +63,7 @@ void reply_append_picture(struct evbuffer *out, json_t *value, const char *membe
 	if (text)
 		evbuffer_add(out, text, strlen(text) - 1);
 	evbuffer_add_printf(out, "%s\"%s\":\"", empty ? "" : ",", member);
-	append_base64(out, png, len);
+	reply_append_base64(out, png, len);
 	evbuffer_add(out, "\"}", 2);
 	free(text);
 	json_decref(value);
@@ -89,8 +92,23 @@ static const char *error_type(int status)
 	return status == 404 ? "not_found_error" : "api_error";
 }
 
+/* Anthropic's shape, of the one route that has it. */
+static json_t *message_error(const struct http_request *q, const struct err *err)
+{
+	char id[4 + HTTP_ID_SIZE];
+
+	snprintf(id, sizeof(id), "req_%s", q->id);
+	return json_pack("{s:s, s:{s:s, s:o}, s:s}", "type", "error", "error", "type",
+			 error_type(reply_status(err->code)), "message", text_json(err->text),
+			 "request_id", id);
+}
+
 json_t *reply_error_object(const struct http_request *q, const struct err *err)
 {
+	if (reply_status(err->code) >= 500)
+		log_request(LOG_WARN, q->id, "%s", err->text);
+	if (!strcmp(q->path, "/v1/messages"))
+		return message_error(q, err);
 	/* The text may quote bytes of a path, of a child's output, or half a letter. */
 	if (!reply_is_openai(q))
 		return json_pack("{s:o}", "error", text_json(err->text));

@@ -22,11 +22,12 @@ void reply_error(struct http_request *q, const struct err *err);
 void reply_invalid(struct http_request *q, const struct err *err);
 /* reply_error() of a create: no charset, as the reference has it. */
 void reply_plain_error(struct http_request *q, const struct err *err);
-/* The error object of the dialect. */
+/* The error object of the dialect; a failure of the server's own is logged. */
 json_t *reply_error_object(const struct http_request *q, const struct err *err);
 
 /* Compact JSON at the end of a buffer; value is consumed. */
 void reply_append_json(struct evbuffer *out, json_t *value);
+void reply_append_base64(struct evbuffer *out, const void *data, size_t len);
 /* Compact JSON with one more member, a long base64 text, at its end. */
 void reply_append_picture(struct evbuffer *out, json_t *value, const char *member,
 			  const void *png, size_t len);

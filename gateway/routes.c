@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "common/timefmt.h"
+#include "gateway/metrics.h"
 #include "gateway/reply.h"
 #include "gateway/routes.h"
 
@@ -17,6 +18,12 @@ static const struct route routes[] = {
 	{ "HEAD",   "/",                      route_root },
 	{ "GET",    "/api/version",           route_version },
 	{ "HEAD",   "/api/version",           route_version },
+	{ "GET",    "/metrics",               route_metrics },
+	{ "GET",    "/openapi.json",          route_openapi },
+	{ "GET",    "/livez",                 route_livez },
+	{ "HEAD",   "/livez",                 route_livez },
+	{ "GET",    "/readyz",                route_readyz },
+	{ "HEAD",   "/readyz",                route_readyz },
 	{ "GET",    "/api/status",            route_status },
 	{ "GET",    "/api/tags",              route_tags },
 	{ "HEAD",   "/api/tags",              route_tags },
@@ -26,10 +33,29 @@ static const struct route routes[] = {
 	{ "POST",   "/api/create",            route_create },
 	{ "POST",   "/api/copy",              route_copy },
 	{ "DELETE", "/api/delete",            route_delete },
+	{ "HEAD",   "/api/blobs/*",           route_blob },
+	{ "POST",   "/api/blobs/*",           route_blob, blob_begin },
+	{ "POST",   "/api/pull",              route_pull },
+	{ "POST",   "/api/push",              route_push },
 	{ "POST",   "/v1/images/generations", route_images },
 	{ "POST",   "/v1/images/edits",       route_edits },
+	{ "GET",    "/v1/images/files/*",     route_file },
 	{ "GET",    "/v1/models",             route_models },
 	{ "GET",    "/v1/models/*",           route_model },
+	{ "POST",   "/api/chat",              route_text },
+	{ "POST",   "/api/embed",             route_text },
+	{ "POST",   "/api/embeddings",        route_text },
+	{ "POST",   "/v1/chat/completions",   route_text },
+	{ "POST",   "/v1/completions",        route_text },
+	{ "POST",   "/v1/responses",          route_text },
+	{ "POST",   "/v1/messages",           route_text },
+	{ "POST",   "/v1/embeddings",         route_text },
+	{ "POST",   "/api/me",                route_account },
+	{ "POST",   "/api/signout",           route_account },
+	{ "POST",   "/api/experimental/web_search", route_account },
+	{ "POST",   "/api/experimental/web_fetch", route_account },
+	{ "GET",    "/api/experimental/model-recommendations", route_recommendations },
+	{ "POST",   "/api/experimental/model-recommendations", route_recommendations },
 };
 #define N_ROUTES (sizeof(routes) / sizeof(routes[0]))
 
@@ -129,15 +155,32 @@ static void wrong_method(struct http_request *q)
 
 /* ---- the HTTP server's callbacks ---- */
 
+static bool ends_in_slash(const char *target)
+{
+	size_t len = strlen(target);
+
+	return len > 1 && target[len - 1] == '/';
+}
+
 static enum http_body on_head(void *ctx, struct http_request *q)
 {
 	struct gateway *gw = ctx;
 
 	q->refusal = access_check(gw->access, q);
-	if (!q->refusal)
+	/* Slashes that are redirected elsewhere are no part of an id either. */
+	if (!q->refusal && !strstr(q->target, "//") && !ends_in_slash(q->target))
 		q->route = find(q->method, q->path);
-	return q->route && strcmp(q->method, "GET") && strcmp(q->method, "HEAD") ? HTTP_BODY_KEEP :
-	       HTTP_BODY_DROP;
+	if (!q->route || !strcmp(q->method, "GET") || !strcmp(q->method, "HEAD"))
+		return HTTP_BODY_DROP;
+	return q->route->begin ? q->route->begin(gw, q) : HTTP_BODY_KEEP;
+}
+
+/* Blobs are the only bodies that come in pieces. */
+static int on_body(void *ctx, struct http_request *q, const void *data, size_t len,
+		   struct err *err)
+{
+	(void)ctx;
+	return blob_write(q, data, len, err);
 }
 
 static void on_request(void *ctx, struct http_request *q)
@@ -171,14 +214,20 @@ static void print_duration(int64_t ns, char *ret, size_t size)
 		snprintf(ret, size, "%.3f\u00b5s", (double)ns / 1e3);
 }
 
-static void on_done(void *ctx, const struct http_request *q, int status)
+static void on_done(void *ctx, struct http_request *q, int status)
 {
-	char duration[32];
+	struct gateway *gw = ctx;
+	char duration[32], code[16];
 
-	(void)ctx;
+	blob_drop(q);
+	snprintf(code, sizeof(code), "%d", status);
+	metrics_count(gw->metrics, METRIC_REQUESTS, q->route ? q->route->path : "other", q->method,
+		      code);
 	print_duration(time_monotonic_ns() - q->began_ns, duration, sizeof(duration));
-	log_info("%d | %13s | %15s | %-8s \"%.200s\" id=%s", status, duration, q->peer, q->method,
-		 q->target, q->id);
+	log_request(LOG_INFO, q->id, "%d | %13s | %15s | %-8s \"%.200s\"", status, duration,
+		    q->peer, q->method, q->target);
 }
 
-const struct http_handler routes_handler = { on_head, on_request, on_refused, on_done };
+const struct http_handler routes_handler = {
+	on_head, on_body, on_request, on_refused, on_done,
+};

@@ -10,6 +10,8 @@
 struct route {
 	const char *method, *path;
 	void (*handler)(struct gateway *gw, struct http_request *q);
+	/* Of a route that takes its body in pieces: makes q->sink and says whether to read. */
+	enum http_body (*begin)(struct gateway *gw, struct http_request *q);
 };
 
 /* The HTTP server's handler; its ctx is the gateway. */
@@ -27,6 +29,20 @@ void route_copy(struct gateway *gw, struct http_request *q);
 void route_delete(struct gateway *gw, struct http_request *q);
 void route_images(struct gateway *gw, struct http_request *q);
 void route_edits(struct gateway *gw, struct http_request *q);
+void route_pull(struct gateway *gw, struct http_request *q);
+void route_push(struct gateway *gw, struct http_request *q);
+void route_text(struct gateway *gw, struct http_request *q);
+void route_account(struct gateway *gw, struct http_request *q);
+void route_recommendations(struct gateway *gw, struct http_request *q);
+void route_file(struct gateway *gw, struct http_request *q);
+void route_metrics(struct gateway *gw, struct http_request *q);
+void route_openapi(struct gateway *gw, struct http_request *q);
+void route_livez(struct gateway *gw, struct http_request *q);
+void route_readyz(struct gateway *gw, struct http_request *q);
+void route_blob(struct gateway *gw, struct http_request *q);
+enum http_body blob_begin(struct gateway *gw, struct http_request *q);
+int blob_write(struct http_request *q, const void *data, size_t len, struct err *err);
+void blob_drop(struct http_request *q);
 void route_models(struct gateway *gw, struct http_request *q);
 void route_model(struct gateway *gw, struct http_request *q);
 

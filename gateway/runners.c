@@ -153,7 +153,7 @@ static unsigned state_after(const struct runner *r, enum msg_type type)
 		return PROTO_IDLE;
 	case MSG_FAILED:
 		/* A failed load or import leaves nothing to talk about. */
-		return r->state == PROTO_BUSY ? PROTO_IDLE : PROTO_STARTED;
+		return r->state & (PROTO_BUSY | PROTO_IDLE) ? PROTO_IDLE : PROTO_STARTED;
 	case MSG_IMPORTED:
 		return PROTO_STARTED;
 	default:

@@ -60,6 +60,20 @@ void stream_event(struct http_request *q, const char *name, struct evbuffer *dat
 	evbuffer_free(event);
 }
 
+void stream_comment(struct http_request *q, const char *text)
+{
+	struct evbuffer *line;
+
+	if (is_slow(q))
+		return;
+	line = evbuffer_new();
+	if (!http_streaming(q))
+		begin_events(q);
+	evbuffer_add_printf(line, ": %s\n\n", text);
+	http_stream_write(q, line);
+	evbuffer_free(line);
+}
+
 void stream_progress_event(struct http_request *q, const char *name, json_t *data)
 {
 	struct evbuffer *text = is_slow(q) ? NULL : evbuffer_new();

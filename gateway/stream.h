@@ -15,6 +15,8 @@ void stream_progress_line(struct http_request *q, json_t *line);        /* may b
 /* data is one line of JSON and is emptied. */
 void stream_event(struct http_request *q, const char *name, struct evbuffer *data);
 void stream_progress_event(struct http_request *q, const char *name, json_t *data);
+/* A line that clients skip; may be left out. */
+void stream_comment(struct http_request *q, const char *text);
 /* A prepared line, for those with pictures; begins the stream when needed. */
 void stream_raw_line(struct http_request *q, struct evbuffer *line);
 

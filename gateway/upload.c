@@ -3,7 +3,13 @@
  */
 #include <stdlib.h>
 
+#include "common/limits.h"
 #include "gateway/upload.h"
+
+bool uploads_have_room(const struct uploads *all, size_t own, size_t len)
+{
+	return own + len <= LIMIT_BODY_SMALL || all->held + len <= all->max;
+}
 
 struct upload *upload_create(struct uploads *all, char *data, size_t len)
 {

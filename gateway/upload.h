@@ -4,10 +4,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* All of one server; outlives them. The queue bounds how many there are, this their bytes. */
+/*
+ * The bytes that all clients of one server made it hold; outlives them. The queue bounds
+ * how many there are, this their bytes: bodies being received, pictures, prompts.
+ */
 struct uploads {
 	size_t held, max;
 };
+/* Whether len more may be held, of a request that holds own already; small ones always may. */
+bool uploads_have_room(const struct uploads *all, size_t own, size_t len);
 
 /*
  * Bytes that a client sent, shared by all who still need a part of them: the job, and

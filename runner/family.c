@@ -136,6 +136,8 @@ int family_create(const struct family_configs *c, struct family_parts *ret, stru
 	if (r == 0)
 		r = part_create(p.family->vae->create, c->vae, "vae/config.json", &p.vae, err);
 	if (r == 0)
+		r = step_cache_coefficients(c->step_cache, p.step_cache, err);
+	if (r == 0)
 		r = parts_agree(&p, err);
 	if (r < 0) {
 		family_free(&p);
@@ -160,7 +162,9 @@ void family_free(struct family_parts *p)
 
 void family_bind(const struct family_parts *p, struct weights *w)
 {
+	weights_part(w, WEIGHTS_TEXT);
 	p->family->text_encoder->bind(p->text_encoder, w);
+	weights_part(w, WEIGHTS_PICTURE);
 	p->family->transformer->bind(p->transformer, w);
 	p->family->vae->bind(p->vae, w);
 }

@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "common/err.h"
+#include "runner/step_cache.h"
 #include "runner/weights.h"
 
 /* Which parts make up a pipeline class: one row of families.def. */
@@ -21,12 +22,14 @@ struct family_configs {
 	const json_t *model_index;
 	const json_t *transformer, *text_encoder, *vae;
 	const json_t *scheduler;                /* scheduler/scheduler_config.json */
+	const json_t *step_cache;               /* transformer/step_cache.json; may well be missing */
 };
 
 /* The parts of one model, made from its configs. */
 struct family_parts {
 	const struct family *family;
 	void *text_encoder, *transformer, *sampler, *vae;
+	double step_cache[STEP_CACHE_COEFFICIENTS];     /* how TeaCache rescales its signal */
 	bool distilled;                         /* model_index.json says so: guidance has no effect */
 };
 

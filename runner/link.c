@@ -25,6 +25,7 @@ struct link {
 	uv_timer_t timer;
 	struct frame_reader reader;
 	enum proto_state state;
+	uint64_t drawing;               /* job of PROTO_BUSY */
 	struct worker *worker;
 	struct worker_task coming;      /* a generate message whose files are not all here */
 	bool leaving;
@@ -111,18 +112,20 @@ static void send_message(struct link *l, const struct msg *m, char *payload, siz
 }
 
 /* The state that sending a message leads to. */
-static enum proto_state state_after(enum proto_state state, enum msg_type sent)
+static enum proto_state state_after(const struct link *l, const struct msg *sent)
 {
-	switch (sent) {
+	switch (sent->type) {
 	case MSG_HELLO:
 		return PROTO_STARTED;
 	case MSG_READY:
-	case MSG_IMAGE:
+	case MSG_DRAWN:
 		return PROTO_IDLE;
 	case MSG_FAILED:
-		return state == PROTO_BUSY ? PROTO_IDLE : state;
+		/* Perhaps of a picture that was being encoded while the next one is drawn. */
+		return l->state == PROTO_BUSY && sent->failed.job == l->drawing ? PROTO_IDLE :
+		       l->state;
 	default:
-		return state;
+		return l->state;
 	}
 }
 
@@ -132,7 +135,7 @@ static void on_message_out(struct link *l, struct worker_event *event)
 
 	send_message(l, &event->msg, event->png, len);
 	event->png = NULL;
-	l->state = state_after(l->state, event->msg.type);
+	l->state = state_after(l, &event->msg);
 }
 
 static void on_worker_ended(struct link *l)
@@ -189,6 +192,7 @@ static void on_generate(struct link *l, struct msg *m)
 	l->coming.msg = *m;
 	*m = (struct msg){ 0 };
 	l->state = PROTO_BUSY;
+	l->drawing = l->coming.msg.generate.job;
 	give_when_complete(l);
 }
 

@@ -15,19 +15,21 @@
 #include "common/log.h"
 #include "common/proto.h"
 #include "common/settings.h"
+#include "runner/bench/bench.h"
 #include "runner/import/import.h"
 #include "runner/link.h"
 #include "runner/vk/vk.h"
 #include "runner/wide_vectors.h"
 
 static const char help[] =
-	"Usage: easel-runner [--import | --devices | --version | --help]\n"
+	"Usage: easel-runner [--import | --devices | --bench ... | --version | --help]\n"
 	"\n"
 	"Holds one model and draws with it. easel-gateway starts it with a socket as\n"
 	"descriptor 3; it is not started by hand.\n"
 	"\n"
 	"  --import    make a model of the store instead, without a GPU\n"
 	"  --devices   print the compute devices as JSON and end\n"
+	"  --bench     time ops, or the stages of a model; \"--bench --help\" says more\n"
 	"  --version   print the version and end\n"
 	"  --help      print this and end\n";
 
@@ -131,6 +133,8 @@ int main(int argc, char **argv)
 	log_open("runner", log_level_from_env());
 	if (argc < 2)
 		return serve_model();
+	if (strcmp(argv[1], "--bench") == 0)
+		return bench_main(argc - 1, argv + 1);
 	for (size_t i = 0; argc == 2 && i < sizeof modes / sizeof modes[0]; i++)
 		if (strcmp(argv[1], modes[i].option) == 0)
 			return modes[i].run();

@@ -34,7 +34,7 @@ static uint64_t plan_default(struct pipeline *p)
 	struct err ignored;
 	uint32_t side;
 
-	if (denoise_plan(p, &c, LIMIT_PROMPT_TOKENS, &step, &ignored) < 0)
+	if (evaluate_plan(p, &c, LIMIT_PROMPT_TOKENS, &step, &ignored) < 0)
 		step = 0;
 	if (decode_plan(p, c.h, c.w, &side, &decode, &ignored) < 0)
 		decode = 0;
@@ -88,6 +88,7 @@ int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m
 		return r;
 	}
 	set_defaults(p);
+	p->vae_budget = settings_u64("VAE_BUDGET", 0) << 20;
 	p->default_workspace = plan_default(p);
 	*ret = p;
 	return 0;
@@ -95,14 +96,12 @@ int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m
 
 static void drop_stages(struct pipeline *p)
 {
-	unsigned i;
-
-	stage_drop(&p->text);
-	stage_drop(&p->cond);
-	stage_drop(&p->decode);
-	stage_drop(&p->encode);
-	for (i = 0; i < PASSES; i++)
-		stage_drop(&p->step[i]);
+	stage_set_drop(&p->text);
+	stage_set_drop(&p->cond);
+	stage_set_drop(&p->step);
+	stage_set_drop(&p->skim);
+	stage_set_drop(&p->decode);
+	stage_set_drop(&p->encode);
 }
 
 void pipeline_close(struct pipeline **ret)
@@ -112,6 +111,7 @@ void pipeline_close(struct pipeline **ret)
 	if (!p)
 		return;
 	drop_stages(p);
+	captions_drop(&p->captions);
 	arena_finish(p->shop.vk, &p->shop.arena);
 	weights_close(p->shop.vk, &p->weights);
 	bpe_free(p->tokenizer);
@@ -134,6 +134,11 @@ uint64_t pipeline_weight_bytes(const struct pipeline *p)
 uint64_t pipeline_workspace_bytes(const struct pipeline *p)
 {
 	return p->shop.arena.size ? p->shop.arena.size : p->default_workspace;
+}
+
+uint32_t pipeline_steps_reused(const struct pipeline *p)
+{
+	return p->steps_reused;
 }
 
 /* ---- one picture ---- */
@@ -169,53 +174,65 @@ static int draw_latent(struct pipeline *p, struct drawing *d, struct err *err)
 	return code < 0 ? code : denoise(p, d, err);
 }
 
-static int write_picture(struct pipeline *p, const struct drawing *d, struct buf *png,
-			 struct err *err)
+static int decode(struct pipeline *p, const struct drawing *d, struct image *ret, struct err *err)
 {
 	const struct pipeline_request *r = d->request;
-	const struct image_watch watch = workshop_watch(&p->shop);
 	size_t n = (size_t)r->width * r->height * 3;
 	float *pixels = calloc(n, sizeof *pixels);
-	uint8_t *rgb = malloc(n);
 	int code = 0;
 
-	if (!pixels || !rgb)
+	*ret = (struct image){ .width = r->width, .height = r->height, .channels = 3 };
+	ret->pixels = malloc(n);
+	if (!pixels || !ret->pixels)
 		code = err_set(err, -ENOMEM, "decoding: out of memory");
 	if (code == 0)
 		code = decode_latent(p, d->latent, d->canvas.h, d->canvas.w, pixels, err);
 	if (code == 0) {
-		image_from_float(pixels, r->width, r->height, rgb);
-		drawing_paste(d, rgb);
-		code = image_write_png(rgb, r->width, r->height, &watch, png, err);
+		image_from_float(pixels, r->width, r->height, ret->pixels);
+		drawing_paste(d, ret->pixels);
+	} else {
+		image_finish(ret);
 	}
 	free(pixels);
-	free(rgb);
 	return code;
 }
 
-/* Whether every graph has room: minutes are not spent on a picture that cannot be decoded. */
-static int check_room(struct pipeline *p, const struct drawing *d, struct err *err)
+static int check_vae(struct pipeline *p, const struct drawing *d, uint64_t *ret, struct err *err)
 {
 	const struct canvas *c = &d->canvas;
+	uint64_t encode = 0, decode;
+	uint32_t side;
+	int code = 0;
+
+	if (d->starts)
+		code = encode_plan(p, c->h, c->w, &side, &encode, err);
+	if (code == 0)
+		code = decode_plan(p, c->h, c->w, &side, &decode, err);
+	if (code == 0)
+		*ret = encode > decode ? encode : decode;
+	return code;
+}
+
+/*
+ * Room for every graph: minutes are not spent on a picture that cannot be decoded, and
+ * the arena does not grow, which would spoil recordings, in between.
+ */
+static int make_room(struct pipeline *p, const struct drawing *d, struct err *err)
+{
 	const struct transformer_class *t = p->parts.family->transformer;
 	/* At least; what a caption takes is seen when it is there. */
 	const uint32_t n_text = t->pads_prompt ? LIMIT_PROMPT_TOKENS : 1;
 	uint64_t step = 0, vae = 0;
-	uint32_t side;
 	int code;
 
-	code = t->check_size(p->parts.transformer, c, n_text, err);
+	code = t->check_size(p->parts.transformer, &d->canvas, n_text, err);
 	if (code == 0)
-		code = denoise_plan(p, c, n_text, &step, err);
+		code = evaluate_plan(p, &d->canvas, n_text, &step, err);
 	if (code == 0)
-		code = arena_check(p->shop.vk, step, err);
-	if (code == 0 && d->starts)
-		code = encode_plan(p, c->h, c->w, &side, &vae, err);
-	if (code == 0)
-		code = arena_check(p->shop.vk, vae, err);
-	if (code == 0)
-		code = decode_plan(p, c->h, c->w, &side, &vae, err);
-	return code < 0 ? code : arena_check(p->shop.vk, vae, err);
+		code = check_vae(p, d, &vae, err);
+	if (code < 0)
+		return code;
+	return arena_reserve(p->shop.vk, &p->shop.arena, step > vae ? step : vae, err);
 }
 
 static void tell_inputs_done(const struct pipeline *p)
@@ -226,7 +243,7 @@ static void tell_inputs_done(const struct pipeline *p)
 		h->inputs_done(h->context);
 }
 
-static int draw(struct pipeline *p, const struct pipeline_request *r, struct buf *png,
+static int draw(struct pipeline *p, const struct pipeline_request *r, struct image *ret,
 		struct err *err)
 {
 	struct drawing d;
@@ -234,21 +251,21 @@ static int draw(struct pipeline *p, const struct pipeline_request *r, struct buf
 
 	tell_inputs_done(p);
 	if (code == 0)
-		code = check_room(p, &d, err);
+		code = make_room(p, &d, err);
 	if (code == 0)
 		code = draw_latent(p, &d, err);
 	if (code == 0) {
 		const uint32_t steps = r->steps - drawing_first_step(&d);
 
 		workshop_progress(&p->shop, "decode", steps, steps);
-		code = write_picture(p, &d, png, err);
+		code = decode(p, &d, ret, err);
 	}
 	drawing_finish(&d);
 	return code;
 }
 
 int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
-		      const struct pipeline_hooks *hooks, struct buf *png, struct err *err)
+		      const struct pipeline_hooks *hooks, struct image *ret, struct err *err)
 {
 	bool taps = hooks && hooks->tap;
 	int code;
@@ -262,7 +279,8 @@ int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
 	if (taps)
 		drop_stages(p);
 	p->shop.hooks = hooks;
-	code = draw(p, r, png, err);
+	p->steps_reused = 0;
+	code = draw(p, r, ret, err);
 	p->shop.hooks = NULL;
 	if (taps)
 		drop_stages(p);

@@ -4,9 +4,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/buf.h"
 #include "common/err.h"
 #include "common/manifest.h"
+#include "common/step_cache.h"
 #include "common/store.h"
 #include "runner/image/image.h"
 #include "runner/vk/vk.h"
@@ -24,6 +24,7 @@ struct pipeline_request {
 	uint32_t width, height, steps;
 	uint64_t seed;
 	double guidance, cfg_normalization, cfg_truncation;
+	struct step_cache_setting step_cache;   /* unsaid is off */
 	/*
 	 * RGB pictures of any size. With a strength (0: nothing changes, 1: only the size
 	 * stays) the first one is where drawing starts from; the others, or all without a
@@ -43,6 +44,8 @@ struct pipeline_hooks {
 	void (*inputs_done)(void *context);
 	/* Tests only, may be NULL: every named intermediate as dense floats. */
 	void (*tap)(void *context, const char *name, const float *data, size_t n);
+	/* Tests only, may be NULL: the step cache's decision for one evaluation of a step. */
+	void (*reuses)(void *context, uint32_t step, bool *reused);
 	/* Tests only, may be NULL: may overwrite the noise just drawn, [channels, h, w]. */
 	void (*noise)(void *context, float *latent, size_t n);
 };
@@ -56,11 +59,13 @@ const struct pipeline_defaults *pipeline_defaults(const struct pipeline *p);
 uint64_t pipeline_weight_bytes(const struct pipeline *p);
 /* The arena so far, or for the default size. */
 uint64_t pipeline_workspace_bytes(const struct pipeline *p);
+/* Steps of the last picture that the step cache spared the transformer. */
+uint32_t pipeline_steps_reused(const struct pipeline *p);
 /*
- * Draws; the PNG is appended to png. -EINVAL for a request the model cannot draw (texts
+ * Draws: RGB of the size asked for, the caller's. -EINVAL for a request the model cannot draw (texts
  * say what it can), -ECANCELED, -ENOMEM, -EDOM when the numbers are not finite, -EIO.
  */
 int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
-		      const struct pipeline_hooks *hooks, struct buf *png, struct err *err);
+		      const struct pipeline_hooks *hooks, struct image *ret, struct err *err);
 
 #endif

@@ -4,106 +4,21 @@
  */
 #include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runner/pipeline_private.h"
 
-/* ---- the transformer: shape { latent h, latent w, caption rows, n references, their sizes } ---- */
-
-struct step_model {
-	const struct family_parts *parts;
-	const struct canvas *canvas;
-};
-
-static int build_step(const void *model, struct stage *s)
-{
-	const struct step_model *m = model;
-	const struct transformer_class *t = m->parts->family->transformer;
-
-	s->free_built = t->free_built;
-	s->built = t->build(m->parts->transformer, s->graph, m->canvas, s->shape[2], &s->out);
-	return s->built ? 0 : -ENOMEM;
-}
-
-static int prepare_step(const void *model, struct stage *s)
-{
-	const struct step_model *m = model;
-
-	return m->parts->family->transformer->prepare(m->parts->transformer, s->graph, s->built,
-						      m->canvas);
-}
-
-static const struct stage_kind step_kind = { .build = build_step, .prepare = prepare_step };
-
-static void step_shape(const struct canvas *c, uint32_t n_text, uint32_t shape[STAGE_DIMS])
-{
-	unsigned i;
-
-	memset(shape, 0, STAGE_DIMS * sizeof *shape);
-	shape[0] = c->h;
-	shape[1] = c->w;
-	shape[2] = n_text;
-	shape[3] = c->n_references;
-	for (i = 0; i < c->n_references; i++) {
-		shape[4 + 2 * i] = c->reference[i].h;
-		shape[5 + 2 * i] = c->reference[i].w;
-	}
-}
-
-int denoise_plan(struct pipeline *p, const struct canvas *c, uint32_t n_text, uint64_t *ret,
-		 struct err *err)
-{
-	const struct step_model model = { &p->parts, c };
-	uint32_t shape[STAGE_DIMS];
-
-	step_shape(c, n_text, shape);
-	return stage_plan(&p->shop, &step_kind, &model, shape, ret, err);
-}
-
 /* One request's loop. */
 struct loop {
 	struct pipeline *p;
 	struct drawing *d;
-	const struct caption *caption[PASSES];
+	struct evaluator evaluator;
 	struct err *err;
 	float *sigmas;                          /* [steps + 1] */
-	float *velocity[PASSES];
+	float *velocity;                        /* after guidance */
 	float *noise;                           /* only where the start is noised with it */
 };
-
-/* Captions of one padded length share a graph; others have rotary tables of their own. */
-static struct stage *stage_of(const struct loop *l, unsigned pass)
-{
-	return &l->p->step[l->caption[pass]->rows == l->caption[0]->rows ? 0 : pass];
-}
-
-static int evaluate(struct loop *l, unsigned pass, uint32_t step, const float *latent)
-{
-	const struct family_parts *parts = &l->p->parts;
-	const struct transformer_class *t = parts->family->transformer;
-	const struct caption *c = l->caption[pass];
-	const struct step_model model = { parts, &l->d->canvas };
-	struct stage *s = stage_of(l, pass);
-	uint32_t shape[STAGE_DIMS];
-	char prefix[64];
-	int r;
-
-	step_shape(&l->d->canvas, c->rows, shape);
-	r = stage_ready(&l->p->shop, s, &step_kind, &model, shape, l->err);
-	if (r < 0)
-		return r;
-	t->feed(parts->transformer, s->graph, s->built, latent, l->sigmas[step], c->refined,
-		(const float *const *)l->d->reference, &l->d->canvas);
-	snprintf(prefix, sizeof prefix, "%sstep%u.", c->prefix, step);
-	r = stage_run(&l->p->shop, s, prefix, l->err);
-	if (r < 0)
-		return r;
-	t->velocity(parts->transformer, s->graph, s->built, l->velocity[pass]);
-	workshop_tap(&l->p->shop, l->velocity[pass], l->d->n, "%svelocity.%u", c->prefix, step);
-	return check_finite(l->velocity[pass], l->d->n, "the transformer's results", l->err);
-}
 
 static double norm(const float *x, size_t n)
 {
@@ -117,22 +32,23 @@ static double norm(const float *x, size_t n)
 
 /*
  * pos + g (pos - neg), or neg + g (pos - neg) where the family's scale counts from 1; at
- * most `most` times as long as pos (0: no bound); into pos.
+ * most `most` times as long as pos (0: no bound).
  */
-static void guide(float *pos, const float *neg, size_t n, float g, bool from_neg, double most)
+static void guide(const float *pos, const float *neg, size_t n, float g, bool from_neg, double most,
+		  float *ret)
 {
 	double before = norm(pos, n), after;
 	float scale;
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		pos[i] = (from_neg ? neg[i] : pos[i]) + g * (pos[i] - neg[i]);
-	after = norm(pos, n);
+		ret[i] = (from_neg ? neg[i] : pos[i]) + g * (pos[i] - neg[i]);
+	after = norm(ret, n);
 	if (most <= 0 || after <= before * most)
 		return;
 	scale = (float)(before * most / after);
 	for (i = 0; i < n; i++)
-		pos[i] *= scale;
+		ret[i] *= scale;
 }
 
 /* Beyond the truncation point (t runs from 0, noise, to 1) the prompt goes alone. */
@@ -157,7 +73,7 @@ static void noised_start(const struct loop *l, float sigma, float *ret)
 static void keep_start(const struct loop *l, float sigma, float *latent)
 {
 	const size_t plane = (size_t)l->d->canvas.h * l->d->canvas.w;
-	float *start = l->velocity[0];          /* done with for this step */
+	float *start = l->velocity;             /* done with for this step */
 	size_t i;
 
 	noised_start(l, sigma, start);
@@ -168,22 +84,33 @@ static void keep_start(const struct loop *l, float sigma, float *latent)
 	}
 }
 
+static int velocity(struct loop *l, uint32_t step, const float *latent)
+{
+	const struct moment at = { step, l->sigmas[step], latent };
+	const struct pipeline_request *r = l->d->request;
+	const bool both = guided(l, step);
+	const struct pass *pass = l->evaluator.pass;
+	int code = evaluate(&l->evaluator, both ? 2 : 1, &at, l->err);
+
+	if (code < 0)
+		return code;
+	if (both)
+		guide(pass[0].velocity, pass[1].velocity, l->d->n, (float)r->guidance,
+		      l->p->parts.family->transformer->guidance_base > 0, r->cfg_normalization,
+		      l->velocity);
+	else
+		memcpy(l->velocity, pass[0].velocity, l->d->n * sizeof *l->velocity);
+	return 0;
+}
+
 static int one_step(struct loop *l, uint32_t step, float *latent)
 {
 	const struct family_parts *parts = &l->p->parts;
-	const struct pipeline_request *r = l->d->request;
-	int code;
+	int code = velocity(l, step, latent);
 
-	code = evaluate(l, 0, step, latent);
-	if (code == 0 && guided(l, step)) {
-		code = evaluate(l, 1, step, latent);
-		if (code == 0)
-			guide(l->velocity[0], l->velocity[1], l->d->n, (float)r->guidance,
-			      parts->family->transformer->guidance_base > 0, r->cfg_normalization);
-	}
 	if (code < 0)
 		return code;
-	parts->family->sampler->step(parts->sampler, l->sigmas, step, l->velocity[0], latent,
+	parts->family->sampler->step(parts->sampler, l->sigmas, step, l->velocity, latent,
 				     l->d->n);
 	if (l->d->keep)
 		keep_start(l, l->sigmas[step + 1], latent);
@@ -236,19 +163,20 @@ static int run_loop(struct loop *l, float *latent)
 
 int denoise(struct pipeline *p, struct drawing *d, struct err *err)
 {
-	struct loop l = { .p = p, .d = d, .caption = { &d->cond, &d->uncond }, .err = err };
-	unsigned i;
-	int r = 0;
+	struct loop l = { .p = p, .d = d, .err = err };
+	int r = evaluator_open(&l.evaluator, p, d, err);
 
+	if (r < 0)
+		return r;
 	l.sigmas = calloc((size_t)d->request->steps + 1, sizeof *l.sigmas);
-	for (i = 0; i < PASSES; i++)
-		l.velocity[i] = calloc(d->n, sizeof *l.velocity[i]);
-	if (!l.sigmas || !l.velocity[0] || !l.velocity[1])
+	l.velocity = calloc(d->n, sizeof *l.velocity);
+	if (!l.sigmas || !l.velocity)
 		r = err_set(err, -ENOMEM, "denoising: out of memory");
 	if (r == 0)
 		r = run_loop(&l, d->latent);
-	for (i = 0; i < PASSES; i++)
-		free(l.velocity[i]);
+	p->steps_reused = l.evaluator.steps_reused;
+	evaluator_finish(&l.evaluator);
+	free(l.velocity);
 	free(l.sigmas);
 	free(l.noise);
 	return r;

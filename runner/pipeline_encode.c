@@ -1,5 +1,6 @@
 /*
- * Prompt -> ids -> text encoder -> refined caption. GPU thread.
+ * Prompt -> ids -> text encoder -> refined caption, or the one kept from the last time.
+ * GPU thread.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,9 +11,7 @@
 
 /* ---- ids ---- */
 
-/* Ids up to the limit; *ret_n counts them, *ret_seen those that are no padding. */
-static int pad_ids(const struct pipeline *p, uint32_t ids[LIMIT_PROMPT_TOKENS], uint32_t *n,
-		   struct err *err)
+static int pad_ids(const struct pipeline *p, struct prompt_ids *ids, struct err *err)
 {
 	static const char token[] = "<|endoftext|>";
 	uint32_t pad[2];
@@ -22,13 +21,13 @@ static int pad_ids(const struct pipeline *p, uint32_t ids[LIMIT_PROMPT_TOKENS], 
 		return got;
 	if (got != 1)
 		return err_set(err, -EINVAL, "tokenizer: it has no token %s", token);
-	while (*n < LIMIT_PROMPT_TOKENS)
-		ids[(*n)++] = pad[0];
+	while (ids->n < LIMIT_PROMPT_TOKENS)
+		ids->id[ids->n++] = pad[0];
 	return 0;
 }
 
-static int encode_ids(const struct pipeline *p, const char *prompt,
-		      uint32_t ids[LIMIT_PROMPT_TOKENS], uint32_t *ret_n, uint32_t *ret_seen,
+/* Ids up to the limit. */
+static int encode_ids(const struct pipeline *p, const char *prompt, struct prompt_ids *ret,
 		      struct err *err)
 {
 	const struct transformer_class *t = p->parts.family->transformer;
@@ -43,14 +42,14 @@ static int encode_ids(const struct pipeline *p, const char *prompt,
 		n = err_set(err, -ENOMEM, "prompt: out of memory");
 	else
 		/* Too long a prompt loses its end, template included, as in the reference. */
-		n = bpe_encode(p->tokenizer, text.data, text.len, ids, LIMIT_PROMPT_TOKENS, err);
+		n = bpe_encode(p->tokenizer, text.data, text.len, ret->id, LIMIT_PROMPT_TOKENS, err);
 	buf_finish(&text);
 	if (n < 0)
 		return n;
 	if (n == 0)
 		return err_set(err, -EINVAL, "the prompt has no tokens");
-	*ret_n = *ret_seen = (uint32_t)n;
-	return t->pads_prompt ? pad_ids(p, ids, ret_n, err) : 0;
+	ret->n = ret->n_seen = (uint32_t)n;
+	return t->pads_prompt ? pad_ids(p, ret, err) : 0;
 }
 
 /* ---- text encoder: shape { n_text, of them no padding } ---- */
@@ -67,21 +66,21 @@ static int build_text(const void *model, struct stage *s)
 static const struct stage_kind text_kind = { .build = build_text };
 
 /* Hidden states [n, width], the caller's to free. */
-static int run_text(struct pipeline *p, const uint32_t *ids, uint32_t n, uint32_t n_seen,
-		    const char *prefix, float **ret, struct err *err)
+static int run_text(struct pipeline *p, const struct prompt_ids *ids, const char *prefix,
+		    float **ret, struct err *err)
 {
 	const struct text_encoder_class *c = p->parts.family->text_encoder;
 	const bool several = p->parts.family->transformer->text_layers;
-	const uint32_t shape[STAGE_DIMS] = { n, n_seen };
-	struct stage *s = &p->text;
-	size_t count = (size_t)n * c->width(p->parts.text_encoder);
+	const uint32_t shape[STAGE_DIMS] = { ids->n, ids->n_seen };
+	struct stage *s;
+	size_t count = (size_t)ids->n * c->width(p->parts.text_encoder);
 	float *x;
 	int r;
 
-	r = stage_ready(&p->shop, s, &text_kind, &p->parts, shape, err);
+	r = stage_ready(&p->shop, &p->text, &text_kind, &p->parts, shape, &s, err);
 	if (r < 0)
 		return r;
-	if (c->feed(p->parts.text_encoder, s->graph, s->in[0], s->in[1], ids, n) < 0)
+	if (c->feed(p->parts.text_encoder, s->graph, s->in[0], s->in[1], ids->id, ids->n) < 0)
 		return err_set(err, -ENOMEM, "prompt: out of memory");
 	r = stage_run(&p->shop, s, prefix, err);
 	if (r < 0)
@@ -118,11 +117,11 @@ static int run_cond(struct pipeline *p, const float *hidden, uint32_t n, const c
 {
 	const struct transformer_class *t = p->parts.family->transformer;
 	const uint32_t shape[STAGE_DIMS] = { n };
-	struct stage *s = &p->cond;
+	struct stage *s;
 	float *refined;
 	int r;
 
-	r = stage_ready(&p->shop, s, &cond_kind, &p->parts, shape, err);
+	r = stage_ready(&p->shop, &p->cond, &cond_kind, &p->parts, shape, &s, err);
 	if (r < 0)
 		return r;
 	if (t->feed_cond(p->parts.transformer, s->graph, s->built, hidden) < 0)
@@ -140,24 +139,37 @@ static int run_cond(struct pipeline *p, const float *hidden, uint32_t n, const c
 	return 0;
 }
 
+static int encode_caption(struct pipeline *p, const struct prompt_ids *ids, struct caption *ret,
+			  struct err *err)
+{
+	bool negative = *ret->prefix != 0;
+	float *hidden = NULL;
+	int r = run_text(p, ids, negative ? "negative." : "text.", &hidden, err);
+
+	if (r < 0)
+		return r;
+	r = run_cond(p, hidden, ids->n, negative ? "negative.step0." : "step0.", ret, err);
+	free(hidden);
+	return r;
+}
+
 int caption_encode(struct pipeline *p, const char *prompt, const struct canvas *canvas,
 		   struct caption *ret, struct err *err)
 {
 	const struct transformer_class *t = p->parts.family->transformer;
-	bool negative = *ret->prefix != 0;
-	uint32_t ids[LIMIT_PROMPT_TOKENS], n = 0, n_seen = 0;
-	float *hidden = NULL;
+	/* A tap wants to see every intermediate. */
+	const bool taps = p->shop.hooks && p->shop.hooks->tap;
+	struct prompt_ids ids = { 0 };
 	int r;
 
-	r = encode_ids(p, prompt, ids, &n, &n_seen, err);
+	r = encode_ids(p, prompt, &ids, err);
 	if (r == 0)
-		r = t->check_size(p->parts.transformer, canvas, n, err);
-	if (r == 0)
-		r = run_text(p, ids, n, n_seen, negative ? "negative." : "text.", &hidden, err);
-	if (r < 0)
+		r = t->check_size(p->parts.transformer, canvas, ids.n, err);
+	if (r < 0 || (!taps && captions_find(&p->captions, &ids, ret)))
 		return r;
-	r = run_cond(p, hidden, n, negative ? "negative.step0." : "step0.", ret, err);
-	free(hidden);
+	r = encode_caption(p, &ids, ret, err);
+	if (r == 0 && !taps)
+		captions_keep(&p->captions, &ids, ret);
 	return r;
 }
 

@@ -47,7 +47,7 @@ static int load_parts(struct pipeline *p, const struct store *s, const struct ma
 {
 	static const char *const names[] = {
 		"model_index.json", "transformer/config.json", "text_encoder/config.json",
-		"vae/config.json", "scheduler/scheduler_config.json",
+		"vae/config.json", "scheduler/scheduler_config.json", "transformer/step_cache.json",
 	};
 	enum { N = sizeof names / sizeof names[0] };
 	json_t *json[N] = { 0 };
@@ -58,7 +58,7 @@ static int load_parts(struct pipeline *p, const struct store *s, const struct ma
 	if (r == 0)
 		r = family_create(&(struct family_configs){
 			.model_index = json[0], .transformer = json[1], .text_encoder = json[2],
-			.vae = json[3], .scheduler = json[4],
+			.vae = json[3], .scheduler = json[4], .step_cache = json[5],
 		}, &p->parts, err);
 	for (i = 0; i < N; i++)
 		json_decref(json[i]);
@@ -101,6 +101,38 @@ static int check_vocabulary(const struct pipeline *p, struct err *err)
 		       bpe_max_id(p->tokenizer), rows);
 }
 
+/* Bytes of all that is loaded before the first picture. */
+struct loaded {
+	weights_progress progress;
+	void *context;
+	uint64_t before, total;
+};
+
+static void on_part(void *context, uint64_t completed, uint64_t total)
+{
+	const struct loaded *l = context;
+
+	(void)total;
+	if (l->progress)
+		l->progress(l->context, l->before + completed, l->total);
+}
+
+static int load_weights(struct pipeline *p, weights_progress progress, void *context,
+			struct err *err)
+{
+	const uint64_t text = weights_part_bytes(p->weights, WEIGHTS_TEXT);
+	struct loaded l = {
+		.progress = progress, .context = context,
+		.total = text + weights_part_bytes(p->weights, WEIGHTS_PICTURE),
+	};
+	int r = weights_load(p->weights, p->shop.vk, WEIGHTS_TEXT, on_part, &l, err);
+
+	l.before = text;
+	if (r == 0)
+		r = weights_load(p->weights, p->shop.vk, WEIGHTS_PICTURE, on_part, &l, err);
+	return r;
+}
+
 int pipeline_load(struct pipeline *p, const struct store *s, const struct manifest *m,
 		  weights_progress progress, void *context, struct err *err)
 {
@@ -117,5 +149,7 @@ int pipeline_load(struct pipeline *p, const struct store *s, const struct manife
 		return r;
 	family_bind(&p->parts, p->weights);
 	r = weights_check(p->weights, err);
-	return r < 0 ? r : weights_load(p->weights, p->shop.vk, progress, context, err);
+	if (kernel_sets[p->shop.kernels.set].int8_rows)
+		weights_use_int8_rows(p->weights);
+	return r < 0 ? r : load_weights(p, progress, context, err);
 }

@@ -7,6 +7,7 @@
 #include "runner/pipeline.h"
 #include "runner/sampler/sampler.h"
 #include "runner/stage.h"
+#include "runner/step_cache.h"
 #include "runner/text_encoder/text_encoder.h"
 #include "runner/tokenizer/bpe.h"
 #include "runner/transformer/transformer.h"
@@ -15,14 +16,22 @@
 
 enum { PASSES = 2 };                            /* prompt, negative prompt */
 
+/* The captions of the prompts used last; see captions_find(). Zeroed: none. */
+struct captions {
+	struct kept_caption *first;             /* the latest */
+};
+
 struct pipeline {
 	struct workshop shop;
 	struct family_parts parts;
 	struct bpe *tokenizer;
 	struct weights *weights;
 	struct pipeline_defaults defaults;
-	struct stage text, cond, step[PASSES], decode, encode;
+	struct stage_set text, cond, step, skim, decode, encode;
+	struct captions captions;
 	uint64_t default_workspace;
+	uint32_t steps_reused;                  /* of the last picture */
+	uint64_t vae_budget;                    /* arena bytes; 0: the device's */
 };
 
 /* A prompt as the transformer takes it. */
@@ -30,6 +39,12 @@ struct caption {
 	float *refined;                         /* [rows, cols] */
 	uint32_t rows, cols;
 	const char *prefix;                     /* of tap names: "" or "negative." */
+};
+
+/* A prompt as the text encoder takes it. */
+struct prompt_ids {
+	uint32_t id[LIMIT_PROMPT_TOKENS];
+	uint32_t n, n_seen;                     /* all; those that are no padding */
 };
 
 /* Configs, tokenizer and weights of a manifest into p (zeroed but for shop.vk). */
@@ -40,6 +55,12 @@ int pipeline_load(struct pipeline *p, const struct store *s, const struct manife
 int caption_encode(struct pipeline *p, const char *prompt, const struct canvas *canvas,
 		   struct caption *ret, struct err *err);
 void caption_finish(struct caption *c);
+
+/* A copy of the caption of these ids into *ret; false when none is kept. */
+bool captions_find(struct captions *c, const struct prompt_ids *ids, struct caption *ret);
+/* Keeps a copy, and lets go of the oldest while all take too much. */
+void captions_keep(struct captions *c, const struct prompt_ids *ids, const struct caption *caption);
+void captions_drop(struct captions *c);
 
 /* One picture on its way: what a request became. Owns what it points to. */
 struct drawing {
@@ -73,9 +94,40 @@ uint32_t drawing_first_step(const struct drawing *d);
 
 /* Noise, or the noised start, to d->latent. */
 int denoise(struct pipeline *p, struct drawing *d, struct err *err);
+
+/* The evaluations for one caption, step after step. */
+struct pass {
+	const struct caption *caption;
+	float *velocity;                        /* [channels, h, w], of the last step */
+	struct step_cache cache;
+	float *change;                          /* TeaCache: [n_hidden], of the last computed step */
+};
+/* Those of one picture. Lives as long as its drawing. */
+struct evaluator {
+	struct pipeline *p;
+	const struct drawing *d;
+	struct step_cache_rule rule;
+	uint32_t first;                         /* step */
+	struct pass pass[PASSES];
+	struct stage *skim;                     /* that ran last */
+	float *signal[2];                       /* TeaCache: [n_hidden], now and a step before */
+	size_t n_hidden;                        /* floats of the picture's hidden state */
+	float *spared;                          /* TeaCache: the velocity that a reuse would give */
+	uint32_t steps_reused;                  /* without any evaluation */
+};
+struct moment {
+	uint32_t step;
+	float sigma;
+	const float *latent;                    /* [channels, h, w] */
+};
+int evaluator_open(struct evaluator *e, struct pipeline *p, const struct drawing *d,
+		   struct err *err);
+void evaluator_finish(struct evaluator *e);
+/* Velocities of the prompt, and with 2 passes of the negative prompt, to pass[].velocity. */
+int evaluate(struct evaluator *e, unsigned n_passes, const struct moment *at, struct err *err);
 /* Arena bytes of one evaluation. */
-int denoise_plan(struct pipeline *p, const struct canvas *c, uint32_t n_text, uint64_t *ret,
-		 struct err *err);
+int evaluate_plan(struct pipeline *p, const struct canvas *c, uint32_t n_text, uint64_t *ret,
+		  struct err *err);
 
 /*
  * h and w count positions of the sampler's latent; scale is the VAE's. Both ways go in

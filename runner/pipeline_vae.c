@@ -12,8 +12,11 @@
 
 enum { RGB = 3 };
 
-/* Sides of tiles in eighths, tried in this order when the whole does not fit. */
-static const uint32_t tile_sides[] = { 128, 64 };
+/*
+ * Sides of tiles in eighths, tried in this order when the whole does not fit. Smaller
+ * ones show: every tile normalizes by its own statistics.
+ */
+static const uint32_t tile_sides[] = { 128, 96, 64 };
 enum { N_TILE_SIDES = sizeof tile_sides / sizeof tile_sides[0] };
 
 /* ---- both ways: stages of shape { h, w } ---- */
@@ -26,13 +29,13 @@ struct way {
 	const char *results;                    /* "the decoder's results" */
 	struct stage_kind kind;
 	/* One tile of what goes in, to the stage's input. 0 or -ENOMEM. */
-	int (*feed)(const struct passage *g, const struct tile *t);
+	int (*feed)(const struct passage *g, struct stage *s, const struct tile *t);
 };
 
 struct passage {
 	struct pipeline *p;
 	const struct way *way;
-	struct stage *stage;
+	struct stage_set *set;
 	const float *from;                      /* the whole of what goes in */
 	uint32_t h, w;
 };
@@ -42,32 +45,33 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-static int plan_side(struct pipeline *p, const struct way *way, uint32_t side, uint32_t h,
-		     uint32_t w, uint64_t *ret, struct err *err)
+static int plan_side(struct pipeline *p, struct stage_set *set, const struct way *way,
+		     uint32_t side, uint32_t h, uint32_t w, uint64_t *ret, struct err *err)
 {
 	const uint32_t shape[STAGE_DIMS] = { min_u32(h, side), min_u32(w, side) };
 
-	return stage_plan(&p->shop, &way->kind, &p->parts, shape, ret, err);
+	return stage_plan(&p->shop, set, &way->kind, &p->parts, shape, ret, err);
 }
 
 /* The widest tile that fits (h or w for the whole), and its arena bytes. */
-static int plan(struct pipeline *p, const struct way *way, uint32_t h, uint32_t w,
-		uint32_t *ret_side, uint64_t *ret_bytes, struct err *err)
+static int plan(struct pipeline *p, struct stage_set *set, const struct way *way, uint32_t h,
+		uint32_t w, uint32_t *ret_side, uint64_t *ret_bytes, struct err *err)
 {
-	const uint64_t most = vk_limits(p->shop.vk)->arena_size;
+	const uint64_t room = vk_limits(p->shop.vk)->arena_size;
+	const uint64_t most = p->vae_budget && p->vae_budget < room ? p->vae_budget : room;
 	const uint32_t pack = vae_pack(p->parts.family->vae);
 	uint32_t side = h > w ? h : w;
 	unsigned i = 0;
 	int r;
 
 	for (;;) {
-		r = plan_side(p, way, side, h, w, ret_bytes, err);
+		r = plan_side(p, set, way, side, h, w, ret_bytes, err);
 		if (r < 0 || *ret_bytes <= most)
 			break;
 		while (i < N_TILE_SIDES && tile_sides[i] / pack >= side)
 			i++;
 		if (i == N_TILE_SIDES)
-			break;                  /* building it will say what is missing */
+			break;                  /* the device may have room all the same */
 		side = tile_sides[i] / pack;
 	}
 	*ret_side = side;
@@ -79,16 +83,17 @@ static int run_tile(void *context, const struct tile *t, float *ret, struct err 
 	const struct passage *g = context;
 	struct workshop *shop = &g->p->shop;
 	const uint32_t shape[STAGE_DIMS] = { t->h, t->w };
+	struct stage *s;
 	int r;
 
-	r = stage_ready(shop, g->stage, &g->way->kind, &g->p->parts, shape, err);
+	r = stage_ready(shop, g->set, &g->way->kind, &g->p->parts, shape, &s, err);
 	if (r < 0)
 		return r;
-	if (g->way->feed(g, t) < 0)
+	if (g->way->feed(g, s, t) < 0)
 		return err_set(err, -ENOMEM, "%s: out of memory", g->way->doing);
-	r = stage_run(shop, g->stage, "vae.", err);
+	r = stage_run(shop, s, "vae.", err);
 	if (r == 0)
-		graph_read(g->stage->graph, g->stage->out, ret);
+		graph_read(s->graph, s->out, ret);
 	return r;
 }
 
@@ -100,7 +105,7 @@ static int pass(struct passage *g, uint32_t scale, uint32_t channels, float *ret
 	uint64_t bytes;
 	int r;
 
-	r = plan(g->p, g->way, g->h, g->w, &grid.side, &bytes, err);
+	r = plan(g->p, g->set, g->way, g->h, g->w, &grid.side, &bytes, err);
 	if (r < 0)
 		return r;
 	if (grid.side < g->h || grid.side < g->w)
@@ -135,7 +140,7 @@ static float *cut_latent(const struct passage *g, const struct tile *t)
 	return cut;
 }
 
-static int feed_decode(const struct passage *g, const struct tile *t)
+static int feed_decode(const struct passage *g, struct stage *s, const struct tile *t)
 {
 	const struct family_parts *parts = &g->p->parts;
 	float *latent = cut_latent(g, t);
@@ -143,8 +148,7 @@ static int feed_decode(const struct passage *g, const struct tile *t)
 
 	if (!latent)
 		return -ENOMEM;
-	r = parts->family->vae->feed_decode(parts->vae, g->stage->graph, g->stage->in[0], latent,
-					    t->h, t->w);
+	r = parts->family->vae->feed_decode(parts->vae, s->graph, s->in[0], latent, t->h, t->w);
 	free(latent);
 	return r;
 }
@@ -157,14 +161,14 @@ static const struct way decode_way = {
 int decode_plan(struct pipeline *p, uint32_t h, uint32_t w, uint32_t *ret_side, uint64_t *ret_bytes,
 		struct err *err)
 {
-	return plan(p, &decode_way, h, w, ret_side, ret_bytes, err);
+	return plan(p, &p->decode, &decode_way, h, w, ret_side, ret_bytes, err);
 }
 
 int decode_latent(struct pipeline *p, const float *latent, uint32_t h, uint32_t w, float *pixels,
 		  struct err *err)
 {
 	struct passage g = {
-		.p = p, .way = &decode_way, .stage = &p->decode, .from = latent, .h = h, .w = w,
+		.p = p, .way = &decode_way, .set = &p->decode, .from = latent, .h = h, .w = w,
 	};
 	const uint32_t scale = p->parts.family->vae->scale;
 	int r;
@@ -186,7 +190,7 @@ static int build_encode(const void *model, struct stage *s)
 	return 0;
 }
 
-static int feed_encode(const struct passage *g, const struct tile *t)
+static int feed_encode(const struct passage *g, struct stage *s, const struct tile *t)
 {
 	const uint32_t scale = g->p->parts.family->vae->scale;
 	const size_t row = (size_t)t->w * scale * RGB, whole_row = (size_t)g->w * scale * RGB;
@@ -198,7 +202,7 @@ static int feed_encode(const struct passage *g, const struct tile *t)
 		return -ENOMEM;
 	for (y = 0; y < t->h * scale; y++)
 		memcpy(cut + y * row, from + y * whole_row, row * sizeof *cut);
-	graph_write(g->stage->graph, g->stage->in[0], cut);
+	graph_write(s->graph, s->in[0], cut);
 	free(cut);
 	return 0;
 }
@@ -211,14 +215,14 @@ static const struct way encode_way = {
 int encode_plan(struct pipeline *p, uint32_t h, uint32_t w, uint32_t *ret_side, uint64_t *ret_bytes,
 		struct err *err)
 {
-	return plan(p, &encode_way, h, w, ret_side, ret_bytes, err);
+	return plan(p, &p->encode, &encode_way, h, w, ret_side, ret_bytes, err);
 }
 
 int encode_picture(struct pipeline *p, const float *pixels, uint32_t h, uint32_t w,
 		   const float *noise, float *ret_latent, struct err *err)
 {
 	struct passage g = {
-		.p = p, .way = &encode_way, .stage = &p->encode, .from = pixels, .h = h, .w = w,
+		.p = p, .way = &encode_way, .set = &p->encode, .from = pixels, .h = h, .w = w,
 	};
 	const struct family_parts *parts = &p->parts;
 	const struct vae_class *vae = parts->family->vae;
@@ -229,7 +233,9 @@ int encode_picture(struct pipeline *p, const float *pixels, uint32_t h, uint32_t
 
 	if (!moments)
 		return err_set(err, -ENOMEM, "encoding: out of memory");
-	r = pass(&g, pack, channels, moments, err);
+	r = weights_load(p->weights, p->shop.vk, WEIGHTS_ENCODER, NULL, NULL, err);
+	if (r == 0)
+		r = pass(&g, pack, channels, moments, err);
 	if (r == 0) {
 		workshop_tap(&p->shop, moments, positions * channels, "vae_moments");
 		vae->latent_of(parts->vae, moments, h, w, noise, ret_latent);

@@ -1,6 +1,6 @@
 /*
- * A graph that is built once per shape and run many times. Owns the graph and what the
- * model's builder made. GPU thread.
+ * Graphs that are built once per shape and run many times, and which of them are kept.
+ * Owns the graphs and what the model's builders made. GPU thread.
  */
 #include <errno.h>
 #include <math.h>
@@ -11,63 +11,183 @@
 
 #include "runner/stage.h"
 
-void stage_drop(struct stage *s)
+/* Host memory of the graphs that a set keeps besides the one in use. */
+#define STAGE_KEPT_BYTES (UINT64_C(32) << 20)
+
+static void stage_free(struct stage *s)
 {
+	if (!s)
+		return;
 	graph_destroy(&s->graph);
 	if (s->built)
 		s->free_built(s->built);
-	memset(s, 0, sizeof *s);
+	free(s);
 }
 
-static int add_nodes(const struct workshop *w, struct stage *s, const struct stage_kind *kind,
-		     const void *model, const uint32_t shape[STAGE_DIMS], struct err *err)
+void stage_set_drop(struct stage_set *set)
 {
-	stage_drop(s);
-	s->graph = graph_create(w->vk, w->kernels);
-	if (!s->graph)
-		return err_set(err, -ENOMEM, "out of memory");
+	unsigned i;
+
+	for (i = 0; i < STAGE_KEPT; i++)
+		stage_free(set->stage[i]);
+	memset(set, 0, sizeof *set);
+}
+
+/* A stage with its nodes, placed and recorded nowhere; NULL without memory. */
+static struct stage *new_stage(const struct workshop *w, const struct stage_kind *kind,
+			       const void *model, const uint32_t shape[STAGE_DIMS],
+			       struct err *err)
+{
+	struct stage *s = calloc(1, sizeof *s);
+
+	if (s)
+		s->graph = graph_create(w->vk, w->kernels);
+	if (!s || !s->graph) {
+		free(s);
+		err_set(err, -ENOMEM, "out of memory");
+		return NULL;
+	}
 	memcpy(s->shape, shape, sizeof s->shape);
 	graph_keep_taps(s->graph, w->hooks && w->hooks->tap);
-	if (kind->build(model, s) < 0)
-		return err_set(err, -ENOMEM, "out of memory");
+	if (kind->build(model, s) < 0) {
+		stage_free(s);
+		err_set(err, -ENOMEM, "out of memory");
+		return NULL;
+	}
 	graph_output(s->graph, s->out);
+	return s;
+}
+
+/* ---- which are kept ---- */
+
+static bool is_shape(const uint32_t a[STAGE_DIMS], const uint32_t b[STAGE_DIMS])
+{
+	return !memcmp(a, b, STAGE_DIMS * sizeof *a);
+}
+
+/* In front of the others; those behind at most STAGE_KEPT - 1. */
+static void push_front(struct stage_set *set, struct stage *s)
+{
+	stage_free(set->stage[STAGE_KEPT - 1]);
+	memmove(&set->stage[1], &set->stage[0], (STAGE_KEPT - 1) * sizeof set->stage[0]);
+	set->stage[0] = s;
+}
+
+/* Takes it out; NULL when there is none of this shape. */
+static struct stage *take(struct stage_set *set, const uint32_t shape[STAGE_DIMS])
+{
+	struct stage *s;
+	unsigned i;
+
+	for (i = 0; i < STAGE_KEPT && set->stage[i]; i++)
+		if (is_shape(set->stage[i]->shape, shape))
+			break;
+	if (i == STAGE_KEPT || !set->stage[i])
+		return NULL;
+	s = set->stage[i];
+	memmove(&set->stage[i], &set->stage[i + 1],
+		(STAGE_KEPT - 1 - i) * sizeof set->stage[0]);
+	set->stage[STAGE_KEPT - 1] = NULL;
+	return s;
+}
+
+/* Lets go of the oldest while those behind the first take too much memory. */
+static void trim(struct stage_set *set)
+{
+	uint64_t bytes = 0;
+	unsigned i;
+
+	for (i = 1; i < STAGE_KEPT && set->stage[i]; i++) {
+		bytes += graph_host_bytes(set->stage[i]->graph);
+		if (bytes <= STAGE_KEPT_BYTES)
+			continue;
+		stage_free(set->stage[i]);
+		memmove(&set->stage[i], &set->stage[i + 1],
+			(STAGE_KEPT - 1 - i) * sizeof set->stage[0]);
+		set->stage[STAGE_KEPT - 1] = NULL;
+		i--;
+	}
+}
+
+/* Recorded for the arena as it is now. */
+static int record(struct workshop *w, struct stage *s, const struct stage_kind *kind,
+		  const void *model, struct err *err)
+{
+	int r;
+
+	if (!graph_stale(s->graph, &w->arena))
+		return 0;
+	r = graph_build(s->graph, &w->arena, err);
+	if (r == 0 && kind->prepare && kind->prepare(model, s) < 0)
+		r = err_set(err, -ENOMEM, "out of memory");
+	return r;
+}
+
+int stage_ready(struct workshop *w, struct stage_set *set, const struct stage_kind *kind,
+		const void *model, const uint32_t shape[STAGE_DIMS], struct stage **ret,
+		struct err *err)
+{
+	struct stage *s = take(set, shape);
+	int r;
+
+	if (!s)
+		s = new_stage(w, kind, model, shape, err);
+	if (!s)
+		return -ENOMEM;
+	r = record(w, s, kind, model, err);
+	if (r < 0) {
+		stage_free(s);
+		return r;
+	}
+	push_front(set, s);
+	trim(set);
+	*ret = s;
 	return 0;
 }
 
-static bool usable(const struct stage *s, const uint32_t shape[STAGE_DIMS])
+/* ---- planning ---- */
+
+/* 0: not known. */
+static uint64_t known_plan(const struct stage_set *set, const uint32_t shape[STAGE_DIMS])
 {
-	return s->graph && !memcmp(s->shape, shape, sizeof s->shape);
+	unsigned i;
+
+	for (i = 0; i < STAGE_KEPT; i++)
+		if (is_shape(set->planned[i].shape, shape))
+			return set->planned[i].bytes;
+	return 0;
 }
 
-int stage_ready(struct workshop *w, struct stage *s, const struct stage_kind *kind,
-		const void *model, const uint32_t shape[STAGE_DIMS], struct err *err)
+static void note_plan(struct stage_set *set, const uint32_t shape[STAGE_DIMS], uint64_t bytes)
 {
-	int r = 0;
+	struct stage_size *p = &set->planned[set->next_planned];
 
-	if (usable(s, shape) && !graph_stale(s->graph, &w->arena))
+	set->next_planned = (set->next_planned + 1) % STAGE_KEPT;
+	memcpy(p->shape, shape, sizeof p->shape);
+	p->bytes = bytes;
+}
+
+int stage_plan(struct workshop *w, struct stage_set *set, const struct stage_kind *kind,
+	       const void *model, const uint32_t shape[STAGE_DIMS], uint64_t *ret_bytes,
+	       struct err *err)
+{
+	struct stage *s;
+	int r;
+
+	*ret_bytes = known_plan(set, shape);
+	if (*ret_bytes)
 		return 0;
-	if (!usable(s, shape))
-		r = add_nodes(w, s, kind, model, shape, err);
+	s = new_stage(w, kind, model, shape, err);
+	if (!s)
+		return -ENOMEM;
+	r = graph_plan(s->graph, ret_bytes, err);
+	stage_free(s);
 	if (r == 0)
-		r = graph_build(s->graph, &w->arena, err);
-	if (r == 0 && kind->prepare && kind->prepare(model, s) < 0)
-		r = err_set(err, -ENOMEM, "out of memory");
-	if (r < 0)
-		stage_drop(s);
+		note_plan(set, shape, *ret_bytes);
 	return r;
 }
 
-int stage_plan(struct workshop *w, const struct stage_kind *kind, const void *model,
-	       const uint32_t shape[STAGE_DIMS], uint64_t *ret_bytes, struct err *err)
-{
-	struct stage s = { 0 };
-	int r = add_nodes(w, &s, kind, model, shape, err);
-
-	if (r == 0)
-		r = graph_plan(s.graph, ret_bytes, err);
-	stage_drop(&s);
-	return r;
-}
+/* ---- running ---- */
 
 static int read_taps(struct workshop *w, const struct stage *s, const char *prefix, struct err *err)
 {

@@ -9,13 +9,13 @@
 #include "runner/pipeline.h"
 
 /* What a graph is built for: sizes, then those of reference pictures. Unused ones are 0. */
-enum { STAGE_DIMS = 4 + 2 * LIMIT_INPUT_IMAGES };
+enum { STAGE_DIMS = 5 + 2 * LIMIT_INPUT_IMAGES };
 
-/* One graph of the pipeline, kept for the next request of the same shape. */
+/* One graph of the pipeline, recorded for one shape. */
 struct stage {
 	struct graph *graph;
 	uint32_t shape[STAGE_DIMS];                     /* what it was built for */
-	T in[2], out;                           /* meaning is the builder's */
+	T in[2], out, aside[2];                 /* meaning is the builder's; out is made an output */
 	void *built;                            /* a model's own handle */
 	void (*free_built)(void *built);
 };
@@ -29,6 +29,20 @@ struct stage_kind {
 	int (*prepare)(const void *model, struct stage *s);
 };
 
+/*
+ * The graphs of one kind for the shapes used last, the latest first. Besides the one in
+ * use as many stay as STAGE_KEPT and STAGE_KEPT_BYTES allow.
+ */
+enum { STAGE_KEPT = 4 };
+struct stage_set {
+	struct stage *stage[STAGE_KEPT];        /* NULL behind the last */
+	struct stage_size {
+		uint32_t shape[STAGE_DIMS];
+		uint64_t bytes;                 /* 0: unused */
+	} planned[STAGE_KEPT];                  /* answers of stage_plan() */
+	unsigned next_planned;
+};
+
 /* Where stages work. */
 struct workshop {
 	struct vk *vk;
@@ -37,15 +51,20 @@ struct workshop {
 	const struct pipeline_hooks *hooks;     /* of the running request, or NULL */
 };
 
-/* The graph for this shape: the one at hand when it fits, else built anew. */
-int stage_ready(struct workshop *w, struct stage *s, const struct stage_kind *kind,
-		const void *model, const uint32_t shape[STAGE_DIMS], struct err *err);
+/*
+ * The graph for this shape, ready to run: a kept one, recorded again where the arena has
+ * moved since, else built anew. *ret is the set's, until its next stage_ready().
+ */
+int stage_ready(struct workshop *w, struct stage_set *set, const struct stage_kind *kind,
+		const void *model, const uint32_t shape[STAGE_DIMS], struct stage **ret,
+		struct err *err);
 /* Arena bytes that this shape takes; nothing is allocated on the device. */
-int stage_plan(struct workshop *w, const struct stage_kind *kind, const void *model,
-	       const uint32_t shape[STAGE_DIMS], uint64_t *ret_bytes, struct err *err);
+int stage_plan(struct workshop *w, struct stage_set *set, const struct stage_kind *kind,
+	       const void *model, const uint32_t shape[STAGE_DIMS], uint64_t *ret_bytes,
+	       struct err *err);
 /* Runs, asking the request's cancelled(); taps go out as "<prefix><name>". */
 int stage_run(struct workshop *w, struct stage *s, const char *prefix, struct err *err);
-void stage_drop(struct stage *s);
+void stage_set_drop(struct stage_set *set);
 
 /* The request's cancelled() for what works on pictures. */
 struct image_watch workshop_watch(const struct workshop *w);

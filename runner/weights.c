@@ -155,8 +155,10 @@ void weights_close(struct vk *vk, struct weights **ret)
 	if (!w)
 		return;
 	/* Buffers first: they may wrap the mappings. */
-	for (i = 0; i < w->n_buffers; i++)
+	for (i = 0; i < w->n_buffers; i++) {
 		vk_buffer_destroy(vk, &w->buffers[i]);
+		scratch_free(&w->scratch[i]);
+	}
 	for (i = 0; i < w->n_blobs; i++) {
 		if (w->blobs[i].st.map)
 			sigbus_forget(w->blobs[i].st.map);
@@ -167,6 +169,7 @@ void weights_close(struct vk *vk, struct weights **ret)
 		free(w->sources[i].origin);
 	}
 	free(w->buffers);
+	free(w->scratch);
 	free(w->blobs);
 	free(w->sources);
 	free(w->claims);
@@ -214,6 +217,11 @@ static int by_name(const void *a, const void *b)
 	const struct weights_source *x = a, *y = b;
 
 	return strcmp(x->name, y->name);
+}
+
+void weights_part(struct weights *w, enum weights_part part)
+{
+	w->part = part;
 }
 
 void weights_component(struct weights *w, const char *component, const char *optional_prefix)
@@ -294,7 +302,9 @@ static struct weights_source *bind(struct weights *w, struct weight *ret, enum l
 		w->no_memory = true;
 		return NULL;
 	}
-	w->claims[w->n_claims++] = (struct claim){ ret, (size_t)(s - w->sources), layout };
+	w->claims[w->n_claims++] = (struct claim){
+		ret, (size_t)(s - w->sources), layout, w->part, false,
+	};
 	ret->dtype = s->dtype;
 	ret->bytes = s->bytes;
 	ret->rank = rank;
@@ -463,13 +473,24 @@ int weights_check(const struct weights *w, struct err *err)
 	return report(w, unclaimed, n_unclaimed, err);
 }
 
-uint64_t weights_bytes(const struct weights *w)
+uint64_t weights_part_bytes(const struct weights *w, enum weights_part part)
 {
 	uint64_t bytes = 0;
 	size_t i;
 
 	for (i = 0; i < w->n_claims; i++)
-		bytes += claim_bytes(w, &w->claims[i]);
+		if (w->claims[i].part == part)
+			bytes += claim_bytes(w, &w->claims[i]);
+	return bytes;
+}
+
+uint64_t weights_bytes(const struct weights *w)
+{
+	uint64_t bytes = 0;
+	unsigned part;
+
+	for (part = 0; part < WEIGHTS_PARTS; part++)
+		bytes += weights_part_bytes(w, part);
 	return bytes;
 }
 

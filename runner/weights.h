@@ -43,6 +43,10 @@ struct weights *weights_create(void);
 int weights_offer(struct weights *w, const struct weights_source *source, struct err *err);
 void weights_close(struct vk *vk, struct weights **w);
 
+/* What is loaded together: the text encoder; what draws; the VAE's encoder, on demand. */
+enum weights_part { WEIGHTS_TEXT, WEIGHTS_PICTURE, WEIGHTS_ENCODER, WEIGHTS_PARTS };
+/* What is bound from here on belongs to that part. */
+void weights_part(struct weights *w, enum weights_part part);
 /*
  * Starts a component ("transformer"): names below are relative to it. An optional
  * leading prefix ("model.") is tried as well when given.
@@ -82,11 +86,21 @@ void weights_ignore(struct weights *w, const char *prefix);
 
 /* After all binds: 0 or -EINVAL with everything that is wrong. */
 int weights_check(const struct weights *w, struct err *err);
+/*
+ * Between weights_check() and weights_load(): the large matrices of text encoder and
+ * transformer are to become bytes with a scale a row (QUANT_INT8_ROWS) on the device.
+ */
+void weights_use_int8_rows(struct weights *w);
 typedef void (*weights_progress)(void *context, uint64_t completed, uint64_t total);
-/* Puts every claimed tensor on the device: imported in place where possible, else uploaded. */
-int weights_load(struct weights *w, struct vk *vk, weights_progress progress, void *context,
-		 struct err *err);
-uint64_t weights_bytes(const struct weights *w);        /* claimed, device side */
+/*
+ * Puts every claimed tensor of a part on the device: imported in place where possible,
+ * else uploaded. Nothing to do the second time. Progress, which may be NULL, counts the
+ * bytes of this part.
+ */
+int weights_load(struct weights *w, struct vk *vk, enum weights_part part,
+		 weights_progress progress, void *context, struct err *err);
+uint64_t weights_bytes(const struct weights *w);        /* claimed, device side, all parts */
+uint64_t weights_part_bytes(const struct weights *w, enum weights_part part);
 /*
  * Whether all mapped files can still be read to their ends: -EIO naming the blob that was
  * cut off since. Reading it would end the process by SIGBUS.

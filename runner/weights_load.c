@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "runner/weights_private.h"
@@ -14,11 +15,14 @@ enum {
 	IN_PLACE_MIN = 64 << 10,                /* bytes that are worth a buffer of their own */
 	IN_PLACE_ALIGN = 8,                     /* what kernels read at full speed */
 	POOL_BYTES = 64 << 20,
+	SCRATCH_MIN = 1 << 20,                  /* bytes that are worth a file of their own */
+	SCRATCH_SLACK = 256,                    /* see vk_input_bytes() */
 	PROGRESS_BYTES = 16 << 20,
 };
 
 struct loading {
 	struct weights *w;
+	enum weights_part part;
 	struct vk *vk;
 	struct err *err;
 	weights_progress progress;
@@ -47,7 +51,7 @@ static bool may_stay(const struct loading *l, const struct claim *c)
 {
 	const struct weights_source *s = &l->w->sources[c->source];
 
-	return vk_limits(l->vk)->shares_memory && c->layout == LAYOUT_STORED && s->map &&
+	return vk_limits(l->vk)->shares_memory && c->layout == LAYOUT_STORED && !c->int8 && s->map &&
 		s->bytes >= IN_PLACE_MIN && (uintptr_t)s->data % IN_PLACE_ALIGN == 0;
 }
 
@@ -71,19 +75,36 @@ static bool import(struct loading *l, const struct claim *c)
 
 /* ---- copied ---- */
 
-/* [out][in][9] -> [9][out][in] for elements of any size. */
-static void taps_first(const unsigned char *src, unsigned char *dst, uint64_t out_in,
-		       size_t element)
+/*
+ * [out][in][9] -> [9][out][in]. One output channel at a time stays in the cache; with a
+ * constant size of elements the copies are single instructions.
+ */
+static inline void gather_taps(const struct weights_source *s, unsigned char *dst, size_t element)
 {
-	uint64_t i;
+	const uint64_t out = s->shape[0], in = s->shape[1];
+	uint64_t o, i;
 	unsigned tap;
 
-	for (i = 0; i < out_in; i++)
-		for (tap = 0; tap < 9; tap++)
-			memcpy(dst + (tap * out_in + i) * element, src + (i * 9 + tap) * element,
-			       element);
+	for (o = 0; o < out; o++)
+		for (tap = 0; tap < 9; tap++) {
+			const unsigned char *from = s->data + (o * in * 9 + tap) * element;
+			unsigned char *to = dst + (tap * out + o) * in * element;
+
+			for (i = 0; i < in; i++)
+				memcpy(to + i * element, from + i * 9 * element, element);
+		}
 }
 
+/* Floats only: weights_check() has seen to it. */
+static void taps_first(const struct weights_source *s, unsigned char *dst)
+{
+	if (dtype_size(s->dtype) == 2)
+		gather_taps(s, dst, 2);
+	else
+		gather_taps(s, dst, 4);
+}
+
+/* Where the device does not see the host's memory. */
 static int upload_taps_first(struct loading *l, const struct claim *c)
 {
 	const struct weights_source *s = &l->w->sources[c->source];
@@ -92,24 +113,36 @@ static int upload_taps_first(struct loading *l, const struct claim *c)
 
 	if (!copy)
 		return err_set(l->err, -ENOMEM, "tensor %s: out of memory", s->name);
-	taps_first(s->data, copy, s->shape[0] * s->shape[1], dtype_size(s->dtype));
+	taps_first(s, copy);
 	r = vk_upload(l->vk, c->ret->buffer, c->ret->offset, copy, s->bytes, l->err);
 	free(copy);
 	return r;
 }
 
-static int upload(struct loading *l, const struct claim *c)
+/* pool: its buffer's memory as the host sees it, or NULL. */
+static int upload(struct loading *l, const struct claim *c, unsigned char *pool)
 {
 	const struct weights_source *s = &l->w->sources[c->source];
-	int r;
+	int r = 0;
 
-	if (c->layout == LAYOUT_TAPS_FIRST)
+	if (c->int8)
+		r = weights_int8_make(s, c->ret, pool, l->err);
+	else if (c->layout == LAYOUT_TAPS_FIRST && pool)
+		taps_first(s, pool + c->ret->offset);
+	else if (c->layout == LAYOUT_TAPS_FIRST)
 		r = upload_taps_first(l, c);
+	else if (pool)
+		memcpy(pool + c->ret->offset, s->data, s->bytes);
 	else
 		r = vk_upload(l->vk, c->ret->buffer, c->ret->offset, s->data, s->bytes, l->err);
 	if (r == 0)
-		advance(l, s->bytes);
+		advance(l, claim_bytes(l->w, c));
 	return r;
+}
+
+static bool is_left(const struct loading *l, const struct claim *c)
+{
+	return c->part == l->part && !c->ret->buffer;
 }
 
 /* Claims from first on, without a buffer, that together fill one; returns where the next begins. */
@@ -121,7 +154,7 @@ static size_t fill_pool(struct loading *l, size_t first, uint64_t *ret_bytes)
 	for (i = first; i < l->w->n_claims; i++) {
 		const struct claim *c = &l->w->claims[i];
 
-		if (c->ret->buffer)
+		if (!is_left(l, c))
 			continue;
 		if (used && used + claim_bytes(l->w, c) > POOL_BYTES)
 			break;
@@ -132,23 +165,74 @@ static size_t fill_pool(struct loading *l, size_t first, uint64_t *ret_bytes)
 	return i;
 }
 
+/* A copy in memory that can be written out, where the device reads such pages. */
+static bool make_scratch(struct loading *l, uint64_t bytes, struct vk_buffer **ret)
+{
+	struct scratch *s = &l->w->scratch[l->w->n_buffers];
+	struct err ignored;
+
+	if (!vk_limits(l->vk)->shares_memory || bytes < SCRATCH_MIN || l->w->int8 ||
+	    !scratch_create(bytes + SCRATCH_SLACK, s))
+		return false;
+	if (vk_buffer_import(l->vk, s->map, s->bytes, ret, &ignored) == 0)
+		return true;
+	scratch_free(s);
+	return false;
+}
+
+static int make_pool(struct loading *l, uint64_t bytes, struct vk_buffer **ret,
+		     unsigned char **ret_map)
+{
+	int r = 0;
+
+	if (make_scratch(l, bytes, ret)) {
+		*ret_map = l->w->scratch[l->w->n_buffers].map;
+	} else {
+		r = vk_buffer_create(l->vk, VK_DEVICE, bytes, ret, l->err);
+		if (r < 0)
+			return err_prefix(l->err, "weights");
+		*ret_map = vk_buffer_map(*ret);
+	}
+	l->w->n_buffers++;
+	return r;
+}
+
+/* The next tensor is read from the disk while this one is copied. */
+static void read_ahead(const struct loading *l, size_t i, size_t end)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	const struct weights_source *s;
+	uint64_t before;
+
+	while (++i < end && !is_left(l, &l->w->claims[i]))
+		;
+	if (i >= end)
+		return;
+	s = &l->w->sources[l->w->claims[i].source];
+	before = (uintptr_t)s->data % page;
+	/* A hint: what fails here shows when the data is read. */
+	if (s->map)
+		(void)madvise((void *)(uintptr_t)(s->data - before), s->bytes + before,
+			      MADV_WILLNEED);
+}
+
 static int load_pool(struct loading *l, size_t first, size_t end, uint64_t bytes)
 {
 	struct vk_buffer **slot = &l->w->buffers[l->w->n_buffers];
+	unsigned char *pool = NULL;
 	size_t i;
-	int r;
+	int r = make_pool(l, bytes, slot, &pool);
 
-	r = vk_buffer_create(l->vk, VK_DEVICE, bytes, slot, l->err);
 	if (r < 0)
-		return err_prefix(l->err, "weights");
-	l->w->n_buffers++;
+		return r;
 	for (i = first; i < end; i++) {
 		const struct claim *c = &l->w->claims[i];
 
-		if (c->ret->buffer)
+		if (!is_left(l, c))
 			continue;
 		c->ret->buffer = *slot;
-		r = upload(l, c);
+		read_ahead(l, i, end);
+		r = upload(l, c, pool);
 		if (r < 0)
 			return r;
 	}
@@ -182,30 +266,67 @@ static void place_views(const struct weights *w)
 
 	for (i = 0; i < w->n_views; i++) {
 		const struct view *v = &w->views[i];
+		const struct weight *m = v->matrix;
+		const uint64_t row_bytes = m->bytes / m->dim[0];
+		const uint32_t rows = v->ret->dim[0];
 
-		v->ret->buffer = v->matrix->buffer;
-		v->ret->offset = v->matrix->offset + v->matrix->bytes / v->matrix->dim[0] * v->row0;
+		*v->ret = *m;
+		v->ret->dim[0] = rows;
+		v->ret->bytes = row_bytes * rows;
+		v->ret->offset += row_bytes * v->row0;
+		v->ret->quant.row0 = v->row0;
 	}
 }
 
-int weights_load(struct weights *w, struct vk *vk, weights_progress progress, void *context,
-		 struct err *err)
+/* After a failure, so that the part can be tried again. */
+static void unload(struct loading *l, size_t first_buffer)
+{
+	size_t i;
+
+	for (i = 0; i < l->w->n_claims; i++)
+		if (l->w->claims[i].part == l->part)
+			l->w->claims[i].ret->buffer = NULL;
+	while (l->w->n_buffers > first_buffer) {
+		i = --l->w->n_buffers;
+		vk_buffer_destroy(l->vk, &l->w->buffers[i]);
+		scratch_free(&l->w->scratch[i]);
+	}
+}
+
+/* One per claim at most. */
+static int make_lists(struct weights *w, struct err *err)
+{
+	if (!w->buffers)
+		w->buffers = calloc(w->n_claims + 1, sizeof *w->buffers);
+	if (!w->scratch)
+		w->scratch = calloc(w->n_claims + 1, sizeof *w->scratch);
+	return w->buffers && w->scratch ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
+int weights_load(struct weights *w, struct vk *vk, enum weights_part part,
+		 weights_progress progress, void *context, struct err *err)
 {
 	struct loading l = {
-		.w = w, .vk = vk, .err = err, .progress = progress, .context = context,
-		.total = weights_bytes(w),
+		.w = w, .part = part, .vk = vk, .err = err, .progress = progress,
+		.context = context, .total = weights_part_bytes(w, part),
 	};
+	const size_t first_buffer = w->n_buffers;
 	size_t i;
 	int r;
 
-	w->buffers = calloc(w->n_claims + 1, sizeof *w->buffers);
-	if (!w->buffers)
-		return err_set(err, -ENOMEM, "out of memory");
+	if (w->loaded[part])
+		return 0;
+	r = make_lists(w, err);
+	if (r < 0)
+		return r;
 	for (i = 0; i < w->n_claims; i++)
-		if (may_stay(&l, &w->claims[i]) && import(&l, &w->claims[i]))
+		if (is_left(&l, &w->claims[i]) && may_stay(&l, &w->claims[i]) && import(&l, &w->claims[i]))
 			advance(&l, claim_bytes(w, &w->claims[i]));
 	r = load_copies(&l);
-	if (r == 0)
+	if (r < 0)
+		unload(&l, first_buffer);
+	else
 		place_views(w);
+	w->loaded[part] = r == 0;
 	return r;
 }

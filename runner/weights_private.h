@@ -3,6 +3,7 @@
 
 #include "common/buf.h"
 #include "common/safetensors.h"
+#include "runner/weights_scratch.h"
 #include "runner/weights.h"
 
 /* How a tensor's elements lie on the device. */
@@ -16,6 +17,8 @@ struct claim {
 	struct weight *ret;
 	size_t source;                          /* index */
 	enum layout layout;
+	enum weights_part part;
+	bool int8;                              /* made QUANT_INT8_ROWS while loading */
 };
 
 /* Rows of a claimed matrix, placed when that is. */
@@ -40,16 +43,27 @@ struct weights {
 	struct blob *blobs;                     /* of weights_open() */
 	size_t n_blobs;
 	struct vk_buffer **buffers;             /* of weights_load() */
+	struct scratch *scratch;                /* what lies behind a buffer, where that is a file */
 	size_t n_buffers;
+	bool loaded[WEIGHTS_PARTS];
+	enum weights_part part;                 /* of what is bound next */
 	const char *component, *optional_prefix;
 	struct buf problems;                    /* "; " between them, as many as fit a sentence */
 	size_t n_problems, n_listed;
+	bool int8;                              /* large matrices are made anew: too much for a file */
 	bool no_memory;
 };
 
+uint64_t weights_int8_bytes(const struct weights_source *s);     /* codes and scales */
+
 static inline uint64_t claim_bytes(const struct weights *w, const struct claim *c)
 {
-	return w->sources[c->source].bytes;
+	const struct weights_source *s = &w->sources[c->source];
+
+	return c->int8 ? weights_int8_bytes(s) : s->bytes;
 }
+
+/* Makes the rows of ret, whose place is known, out of a source that then stays unread. */
+int weights_int8_make(const struct weights_source *s, struct weight *ret, unsigned char *pool, struct err *err);
 
 #endif

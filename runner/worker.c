@@ -1,7 +1,7 @@
 /*
  * The GPU thread and its mailbox: work comes in under a mutex, reports go out through a
- * queue that an async handle empties on the loop. Everything of Vulkan and the pipeline
- * is touched by this thread only.
+ * queue that an async handle empties on the loop, which has pictures encoded on the way.
+ * Everything of Vulkan and the pipeline is touched by the GPU thread only.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -15,6 +15,7 @@
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/timefmt.h"
+#include "runner/encoder.h"
 #include "runner/pipeline.h"
 #include "runner/vk/vk.h"
 #include "runner/worker.h"
@@ -24,6 +25,7 @@
 struct entry {
 	struct entry *next;
 	struct worker_event event;
+	struct picture picture;         /* with pixels: it was drawn, and there is no event */
 };
 
 struct worker {
@@ -41,6 +43,11 @@ struct worker {
 	struct entry *first, **last;    /* reports on their way to the loop */
 
 	atomic_bool cancelled;          /* asked by the GPU thread between slices */
+
+	/* The loop's own. */
+	struct encoder encoder;
+	struct picture held;            /* drawn while the encoder had another one */
+	bool ended;                     /* told when that is done */
 
 	/* The GPU thread's own. */
 	struct vk *vk;
@@ -202,15 +209,14 @@ static void on_inputs_done(void *context)
 	inputs_finish(w->inputs);
 }
 
-static void post_image(struct worker *w, const struct msg_generate *g, struct buf *png)
+static void post_picture(struct worker *w, const struct msg_generate *g, const struct image *rgb)
 {
 	struct entry *e = new_entry(WORKER_MESSAGE);
-	size_t len;
 
-	e->event.png = buf_take(png, &len);
-	e->event.msg = (struct msg){ .type = MSG_IMAGE, .image = {
-		.job = g->job, .bytes = len, .width = g->width, .height = g->height,
-		.seed = g->seed } };
+	e->picture = (struct picture){
+		.job = g->job, .seed = g->seed, .steps_reused = pipeline_steps_reused(w->pipeline),
+		.rgb = *rgb,
+	};
 	post(w, e);
 }
 
@@ -223,7 +229,7 @@ static void end_job(struct worker *w)
 }
 
 /* Pictures first: they say what the request leaves open. */
-static int draw(struct worker *w, struct msg_generate *g, struct inputs *in, struct buf *png,
+static int draw(struct worker *w, struct msg_generate *g, struct inputs *in, struct image *ret,
 		struct err *err)
 {
 	const struct pipeline_hooks hooks = {
@@ -244,26 +250,24 @@ static int draw(struct worker *w, struct msg_generate *g, struct inputs *in, str
 		.cfg_truncation = g->cfg_truncation,
 		.images = in->n_images ? in->images : NULL, .n_images = in->n_images,
 		.strength = g->strength, .mask = g->mask ? &in->mask : NULL,
+		.step_cache = { step_cache_mode_of(g->step_cache), g->step_cache_threshold },
 	};
-	r = pipeline_generate(w->pipeline, &request, &hooks, png, err);
-	if (r == 0 && buf_failed(png))
-		r = err_set(err, -ENOMEM, "the picture is too large");
-	return r;
+	return pipeline_generate(w->pipeline, &request, &hooks, ret, err);
 }
 
 static void generate(struct worker *w, struct worker_task *t)
 {
 	struct msg_generate *g = &t->msg.generate;
-	struct buf png = BUF_INIT(LIMIT_IMAGE);
+	struct image rgb;
 	struct err err;
-	int r = draw(w, g, &t->inputs, &png, &err);
+	int r = draw(w, g, &t->inputs, &rgb, &err);
 
 	end_job(w);
 	if (r < 0)
 		post_failed(w, g->job, r, err.text);
 	else
-		post_image(w, g, &png);
-	buf_finish(&png);
+		post_picture(w, g, &rgb);
+	vk_kernels_save(w->vk);
 }
 
 /* ---- the thread ---- */
@@ -323,6 +327,73 @@ static void thread_main(void *context)
 
 /* ---- the loop's side ---- */
 
+static void tell(struct worker *w, const struct worker_event *event)
+{
+	struct worker_event owned = *event;
+
+	w->handler(w->context, &owned);
+}
+
+/* The encoder is free: its picture's turn. */
+static void begin_picture(struct worker *w, struct picture *p)
+{
+	tell(w, &(struct worker_event){ .type = WORKER_MESSAGE,
+		.msg = { .type = MSG_DRAWN, .drawn = { .job = p->job } } });
+	encoder_start(&w->encoder, p);
+}
+
+static void tell_encoded(struct worker *w, const struct picture *p, struct buf *png)
+{
+	struct worker_event event = { .type = WORKER_MESSAGE };
+	size_t len;
+
+	event.png = buf_take(png, &len);
+	event.msg = (struct msg){ .type = MSG_IMAGE, .image = {
+		.job = p->job, .bytes = len, .width = p->rgb.width, .height = p->rgb.height,
+		.seed = p->seed, .steps_reused = p->steps_reused } };
+	tell(w, &event);
+}
+
+static void tell_failed(struct worker *w, uint64_t job, int code, const char *text)
+{
+	tell(w, &(struct worker_event){ .type = WORKER_MESSAGE,
+		.msg = { .type = MSG_FAILED, .failed = { .job = job,
+			.code = copy_text(msg_failed_name(code)), .text = copy_text(text) } } });
+}
+
+static void on_encoded(void *context, const struct picture *p, struct buf *png, int r,
+		       const struct err *err)
+{
+	struct worker *w = context;
+
+	if (r < 0)
+		tell_failed(w, p->job, r, err->text);
+	else
+		tell_encoded(w, p, png);
+	if (w->held.rgb.pixels)
+		begin_picture(w, &w->held);
+	else if (w->ended)
+		tell(w, &(struct worker_event){ .type = WORKER_ENDED });
+}
+
+/* What the GPU thread reports; false for what is told later. */
+static bool is_event(struct worker *w, struct entry *e)
+{
+	if (e->event.type == WORKER_ENDED && w->encoder.busy) {
+		w->ended = true;
+		return false;
+	}
+	if (!e->picture.rgb.pixels)
+		return true;
+	if (w->stopping)                        /* only this thread changes it */
+		picture_finish(&e->picture);
+	else if (w->encoder.busy)
+		w->held = e->picture;
+	else
+		begin_picture(w, &e->picture);
+	return false;
+}
+
 static void on_async(uv_async_t *async)
 {
 	struct worker *w = async->data;
@@ -340,7 +411,8 @@ static void on_async(uv_async_t *async)
 	while (e) {
 		struct entry *next = e->next;
 
-		handler(context, &e->event);
+		if (is_event(w, e))
+			handler(context, &e->event);
 		free(e);
 		e = next;
 	}
@@ -379,6 +451,7 @@ int worker_create(uv_loop_t *loop, const char *device, worker_handler handler, v
 	if (!w)
 		return err_set(err, -ENOMEM, "out of memory");
 	*w = (struct worker){ .handler = handler, .context = context, .last = &w->first };
+	w->encoder = (struct encoder){ .loop = loop, .done = on_encoded, .context = w };
 	w->device = device ? copy_text(device) : NULL;
 	/* Failing here ends the process: nothing is taken apart again. */
 	r = uv_mutex_init(&w->mutex);
@@ -411,6 +484,12 @@ void worker_cancel(struct worker *w, uint64_t job)
 	if (w->job && w->job == job)
 		atomic_store(&w->cancelled, true);
 	uv_mutex_unlock(&w->mutex);
+	if (w->encoder.busy && w->encoder.picture.job == job)
+		encoder_cancel(&w->encoder);
+	if (w->held.rgb.pixels && w->held.job == job) {
+		picture_finish(&w->held);
+		tell_failed(w, job, -ECANCELED, "cancelled");
+	}
 }
 
 void worker_stop(struct worker *w)
@@ -420,6 +499,8 @@ void worker_stop(struct worker *w)
 	atomic_store(&w->cancelled, true);
 	uv_cond_signal(&w->wake);
 	uv_mutex_unlock(&w->mutex);
+	encoder_cancel(&w->encoder);
+	picture_finish(&w->held);
 }
 
 void worker_free(struct worker *w)

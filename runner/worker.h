@@ -10,7 +10,11 @@
 
 /*
  * The GPU thread: opens the device, loads one model, draws one picture at a time. The
- * loop hands it work and gets what it reports by events, in order, on the loop's thread.
+ * loop hands it work and gets what it reports by events, on the loop's thread. Pictures
+ * become PNG on another thread: an MSG_DRAWN frees the GPU thread for the next task, and
+ * the MSG_IMAGE or MSG_FAILED of that job follows, perhaps between the next one's
+ * progress, but before the next one's MSG_DRAWN. Events of one job come in order; at most
+ * two pictures that are drawn are in memory.
  */
 struct worker;
 
@@ -38,10 +42,10 @@ int worker_create(uv_loop_t *loop, const char *device, worker_handler handler, v
 		  struct worker **ret, struct err *err);
 /*
  * A load or generate message and its files, taken over (*t is zeroed). One at a time, the
- * next after its end.
+ * next after its MSG_READY, MSG_DRAWN or MSG_FAILED.
  */
 void worker_give(struct worker *w, struct worker_task *t);
-/* Ends the job of that number if it is the current one; it fails with -ECANCELED. */
+/* Ends the job of that number if it is drawn or encoded now; it fails with -ECANCELED. */
 void worker_cancel(struct worker *w, uint64_t job);
 /* Cancels what runs and ends the thread; WORKER_ENDED tells when. */
 void worker_stop(struct worker *w);

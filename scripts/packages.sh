@@ -2,10 +2,10 @@
 
 build_packages="gcc pkg-config meson ninja-build glslang-tools libvulkan-dev
   libevent-dev libhttp-parser-dev libuv1-dev libjansson-dev libssl-dev libpng-dev
-  libjpeg62-turbo-dev libwebp-dev libpcre2-dev libutf8proc-dev libdnnl-dev"
+  libjpeg62-turbo-dev libwebp-dev libpcre2-dev libutf8proc-dev zlib1g-dev libdnnl-dev"
 run_packages="mesa-vulkan-drivers"
 test_packages="clang libclang-rt-14-dev libcmocka-dev vulkan-validationlayers
-  python3 python3-venv"
+  python3 python3-venv zsh fish shellcheck mandoc"
 
 # install_packages NAME...: installs what is missing, as root or through sudo.
 install_packages()

@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
 """Writes a diffusers folder with random bfloat16 weights in the true widths of
-Z-Image-Turbo, Qwen3-4B and their VAE, and any number of blocks: what the sizes cost can
-be measured without the real weights. The pictures are noise. Needs numpy.
+Z-Image-Turbo or FLUX.2 klein 4B, Qwen3-4B and the VAE, and any number of blocks: what the
+sizes cost can be measured without the real weights. The pictures are noise. Needs numpy.
 
     scripts/synth_model.py --layers 2 --refiners 1 --text-layers 4 --out DIR
+    scripts/synth_model.py --family klein --layers 1 --singles 4 --text-layers 28 --out DIR
+
+With --single the transformer is written once more, as DIR/single/transformer.safetensors
+in the names it was published with (q, k and v in one matrix), which other programs want;
+these take text_encoder/ and vae/ as they are when --shard-mb keeps them in one file.
 
 A tensor depends on the seed and its name only, so folders of different depth share the
 blocks they have in common. Memory stays below 200 MB whatever the size.
@@ -48,6 +53,30 @@ VAE = {
 SCHEDULER = {
     "_class_name": "FlowMatchEulerDiscreteScheduler", "_diffusers_version": "0.36.0",
     "num_train_timesteps": 1000, "shift": 3.0, "use_dynamic_shifting": False,
+}
+KLEIN_TRANSFORMER = {
+    "_class_name": "Flux2Transformer2DModel", "_diffusers_version": "0.37.0",
+    "attention_head_dim": 128, "axes_dims_rope": [32, 32, 32, 32], "eps": 1e-06,
+    "guidance_embeds": False, "in_channels": 128, "joint_attention_dim": 7680, "mlp_ratio": 3.0,
+    "num_attention_heads": 24, "num_layers": 5, "num_single_layers": 20, "out_channels": None,
+    "patch_size": 1, "rope_theta": 2000, "timestep_guidance_channels": 256,
+}
+KLEIN_VAE = {
+    **{key: value for key, value in VAE.items() if key not in ("scaling_factor", "shift_factor")},
+    "_class_name": "AutoencoderKLFlux2", "batch_norm_eps": 0.0001, "batch_norm_momentum": 0.1,
+    "latent_channels": 32, "patch_size": [2, 2], "use_post_quant_conv": True, "use_quant_conv": True,
+}
+KLEIN_SCHEDULER = {
+    **SCHEDULER, "use_dynamic_shifting": True, "base_shift": 0.5, "max_shift": 1.15,
+    "base_image_seq_len": 256, "max_image_seq_len": 4096, "time_shift_type": "exponential",
+}
+KLEIN_INDEX = {
+    "_class_name": "Flux2KleinPipeline", "_diffusers_version": "0.37.0", "is_distilled": True,
+    "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+    "text_encoder": ["transformers", "Qwen3ForCausalLM"],
+    "tokenizer": ["transformers", "Qwen2TokenizerFast"],
+    "transformer": ["diffusers", "Flux2Transformer2DModel"],
+    "vae": ["diffusers", "AutoencoderKLFlux2"],
 }
 MODEL_INDEX = {
     "_class_name": "ZImagePipeline", "_diffusers_version": "0.36.0",
@@ -132,6 +161,36 @@ def transformer_tensors(c):
     yield from linear("all_final_layer.2-1.adaLN_modulation.1", dim, width, bias=True)
 
 
+def klein_tensors(c):
+    head = c["attention_head_dim"]
+    dim = c["num_attention_heads"] * head
+    ffn = int(dim * c["mlp_ratio"])
+    for name, n_out, n_in in (
+            ("x_embedder", dim, c["in_channels"]), ("context_embedder", dim, c["joint_attention_dim"]),
+            ("time_guidance_embed.timestep_embedder.linear_1", dim, c["timestep_guidance_channels"]),
+            ("time_guidance_embed.timestep_embedder.linear_2", dim, dim),
+            ("double_stream_modulation_img.linear", 6 * dim, dim),
+            ("double_stream_modulation_txt.linear", 6 * dim, dim),
+            ("single_stream_modulation.linear", 3 * dim, dim),
+            ("norm_out.linear", 2 * dim, dim), ("proj_out", c["in_channels"], dim)):
+        yield from linear(name, n_out, n_in)
+    for i in range(c["num_layers"]):
+        block = f"transformer_blocks.{i}."
+        for part in ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"):
+            yield from linear(f"{block}attn.{part}", dim, dim)
+        for part in ("norm_q", "norm_k", "norm_added_q", "norm_added_k"):
+            yield from norm(f"{block}attn.{part}", head)
+        for part in ("ff", "ff_context"):
+            yield from linear(f"{block}{part}.linear_in", 2 * ffn, dim)
+            yield from linear(f"{block}{part}.linear_out", dim, ffn)
+    for i in range(c["num_single_layers"]):
+        block = f"single_transformer_blocks.{i}.attn."
+        yield from linear(block + "to_qkv_mlp_proj", 3 * dim + 2 * ffn, dim)
+        yield from linear(block + "to_out", dim, dim + ffn)
+        yield from norm(block + "norm_q", head)
+        yield from norm(block + "norm_k", head)
+
+
 def resnet(name, n_in, n_out):
     yield from norm(name + ".norm1", n_in, bias=True)
     yield from conv(name + ".conv1", n_out, n_in)
@@ -172,15 +231,43 @@ def vae_tensors(c):
     yield from vae_blocks("decoder.up_blocks", channels[::-1], c["layers_per_block"] + 1, "upsamplers")
     yield from norm("decoder.conv_norm_out", first, bias=True)
     yield from conv("decoder.conv_out", c["out_channels"], first)
+    if c["use_quant_conv"]:
+        yield from conv("quant_conv", 2 * latent, 2 * latent, 1)
+        yield from conv("post_quant_conv", latent, latent, 1)
+    if "patch_size" in c:
+        yield "bn.running_mean", (4 * latent,)
+        yield "bn.running_var", (4 * latent,)
+
+
+# ---- the same under the names of the original checkpoint ----
+
+ORIGINAL = (("all_x_embedder.2-1.", "x_embedder."), ("all_final_layer.2-1.", "final_layer."),
+            (".attention.norm_q.", ".attention.q_norm."), (".attention.norm_k.", ".attention.k_norm."),
+            (".attention.to_out.0.", ".attention.out."), (".attention.to_q.", ".attention.qkv."))
+
+
+def single_tensors(tensors):
+    """(name, shape, sources): q, k and v lie behind each other in one."""
+    shapes = dict(tensors)
+    for name, shape in shapes.items():
+        if ".to_k." in name or ".to_v." in name:
+            continue
+        sources = [name]
+        if ".to_q." in name:
+            sources += [name.replace(".to_q.", f".to_{part}.") for part in "kv"]
+            shape = (sum(shapes[source][0] for source in sources), *shape[1:])
+        for diffusers, original in ORIGINAL:
+            name = name.replace(diffusers, original)
+        yield name, shape, sources
 
 
 # ---- values ----
 
 def spread(name, shape):
     """(middle, half width) of a tensor's values: what keeps activations near one."""
-    if len(shape) == 1 and name.endswith(".weight"):
+    if len(shape) == 1 and name.endswith((".weight", ".running_var")):
         return 1.0, 0.1
-    if name.endswith(".bias"):
+    if name.endswith((".bias", ".running_mean")):
         return 0.0, 0.02
     if "embed_tokens" in name:
         return 0.0, 0.05
@@ -214,9 +301,10 @@ def size_of(shape):
     return 2 * int(numpy.prod(shape))
 
 
-def write_safetensors(path, tensors, seed):
+def write_safetensors(path, tensors, seed, shapes=None):
+    """tensors: (name, shape) or (name, shape, the names of shapes it is made of)."""
     header, offset = {"__metadata__": {"format": "pt"}}, 0
-    for name, shape in tensors:
+    for name, shape, *_ in tensors:
         end = offset + size_of(shape)
         header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [offset, end]}
         offset = end
@@ -224,9 +312,10 @@ def write_safetensors(path, tensors, seed):
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for name, shape in tensors:
-            for piece in pieces(seed, name, shape):
-                file.write(piece.tobytes())
+        for name, shape, *rest in tensors:
+            for source in rest[0] if rest else (name,):
+                for piece in pieces(seed, source, shapes[source] if rest else shape):
+                    file.write(piece.tobytes())
 
 
 def split(tensors, limit):
@@ -265,19 +354,31 @@ def write_component(folder, stem, config, tensors, args):
 
 
 def write_model(args):
-    transformer = {**TRANSFORMER, "n_layers": args.layers, "n_refiner_layers": args.refiners}
-    text_encoder = {**TEXT_ENCODER, "num_hidden_layers": args.text_layers}
+    klein = args.family == "klein"
+    if klein:
+        transformer = {**KLEIN_TRANSFORMER, "num_layers": args.layers, "num_single_layers": args.singles}
+        index, scheduler, vae, tensors_of = KLEIN_INDEX, KLEIN_SCHEDULER, KLEIN_VAE, klein_tensors
+    else:
+        transformer = {**TRANSFORMER, "n_layers": args.layers, "n_refiner_layers": args.refiners}
+        index, scheduler, vae, tensors_of = MODEL_INDEX, SCHEDULER, VAE, transformer_tensors
+    text_encoder = {**TEXT_ENCODER, "num_hidden_layers": args.text_layers,
+                    "intermediate_size": args.text_ffn}
     os.makedirs(args.out)
-    write_json(os.path.join(args.out, "model_index.json"), MODEL_INDEX)
+    write_json(os.path.join(args.out, "model_index.json"), index)
     os.makedirs(os.path.join(args.out, "scheduler"))
-    write_json(os.path.join(args.out, "scheduler", "scheduler_config.json"), SCHEDULER)
+    write_json(os.path.join(args.out, "scheduler", "scheduler_config.json"), scheduler)
     shutil.copytree(TOKENIZER, os.path.join(args.out, "tokenizer"))
     stem = "diffusion_pytorch_model"
     for name, file, config, tensors in (
             ("text_encoder", "model", text_encoder, text_encoder_tensors(text_encoder)),
-            ("transformer", stem, transformer, transformer_tensors(transformer)),
-            ("vae", stem, VAE, vae_tensors(VAE))):
+            ("transformer", stem, transformer, tensors_of(transformer)),
+            ("vae", stem, vae, vae_tensors(vae))):
         write_component(os.path.join(args.out, name), file, config, tensors, args)
+    if args.single and not klein:
+        shapes = dict(transformer_tensors(transformer))
+        os.makedirs(os.path.join(args.out, "single"))
+        write_safetensors(os.path.join(args.out, "single", "transformer.safetensors"),
+                          list(single_tensors(shapes)), args.seed, shapes)
 
 
 def count(minimum):
@@ -290,14 +391,21 @@ def count(minimum):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Random weights in Z-Image's true widths, as a diffusers folder.")
+    parser = argparse.ArgumentParser(
+        description="Random weights in the true widths of Z-Image or klein, as a diffusers folder.")
     parser.add_argument("--out", required=True, help="folder to make; must not exist")
-    parser.add_argument("--layers", type=count(1), default=30, help="main blocks (30)")
+    parser.add_argument("--family", choices=("z-image", "klein"), default="z-image")
+    parser.add_argument("--layers", type=count(1), help="main blocks (30), klein: double blocks (5)")
+    parser.add_argument("--singles", type=count(1), default=20, help="klein's single blocks (20)")
     parser.add_argument("--refiners", type=count(0), default=2, help="noise and context refiner blocks, each (2)")
     parser.add_argument("--text-layers", type=count(2), default=36, help="text encoder layers (36)")
+    parser.add_argument("--text-ffn", type=count(16), default=TEXT_ENCODER["intermediate_size"],
+                        help="text encoder's inner width (9728); smaller where only pictures count")
+    parser.add_argument("--single", action="store_true", help="also one file in the original's names")
     parser.add_argument("--seed", type=count(0), default=0)
     parser.add_argument("--shard-mb", type=count(1), default=1000, help="largest weight file, in MB (1000)")
     args = parser.parse_args()
+    args.layers = args.layers or (5 if args.family == "klein" else 30)
     try:
         write_model(args)
     except OSError as error:

@@ -23,5 +23,5 @@ void main()
 			w_row[j] = int(in_base[1] + (tap * n + min(col + j * S + lane(), n - 1)) * w_stride);
 		gemm_accumulate(x_row, x_keep, w_row, c);
 	}
-	gemm_store(row, col, rows, n, y_stride, out_base, in_base[2]);
+	gemm_store(row, col, rows, n, y_stride, out_base, in_base[BIAS_INPUT]);
 }

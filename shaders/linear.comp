@@ -1,7 +1,9 @@
 #version 450
 #extension GL_GOOGLE_include_directive : require
-#include "gemm.glsl"
+#include "push.glsl"
 #include "linear.glsl"
+
+#include "gemm.glsl"
 
 void main()
 {
@@ -17,5 +19,5 @@ void main()
 		w_row[j] = int(in_base[1] + min(col + j * S + lane(), n - 1) * w_stride);
 	gemm_clear();
 	gemm_accumulate(x_row, x_keep, w_row, k);
-	gemm_store(row, col, rows, n, y_stride, out_base, in_base[2]);
+	gemm_store(row, col, rows, n, y_stride, out_base, in_base[BIAS_INPUT]);
 }

@@ -20,15 +20,17 @@ static int copy(struct gateway *gw, const struct name_body *b, struct err *err)
 
 	if (r == 0)
 		r = read_name(b->destination, "destination", &to, err);
-	if (r == 0)
-		r = store_resolve(gw->store, &asked, &from, err);
+	if (r < 0)
+		return r;
+	r = store_resolve(gw->store, &asked, &from, err);
 	if (r == 0)
 		r = store_resolve(gw->store, &to, &to, err);
 	if (r == 0)
 		r = store_copy(gw->store, &from, &to, err);
 	if (r == -ENOENT)
 		return err_set(err, r, "model \"%.400s\" not found", b->source);
-	return r;
+	/* A disk that refuses is not the client's fault. */
+	return r < 0 ? err->code = -EIO : 0;
 }
 
 void route_copy(struct gateway *gw, struct http_request *q)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/timefmt.h"
 #include "gateway/bodies.h"
@@ -101,10 +102,60 @@ static void on_client_gone(void *owner)
 	free(c);
 }
 
+/* Below the model's folder, whatever system the client runs on. */
+static bool is_inside(const char *path)
+{
+	if (!*path || *path == '/' || *path == '\\' || (path[0] && path[1] == ':'))
+		return false;
+	while (*path) {
+		size_t len = strcspn(path, "/\\");
+
+		if (len == 2 && !strncmp(path, "..", 2))
+			return false;
+		path += len + (path[len] != '\0');
+	}
+	return true;
+}
+
+static int check_files(const json_t *files, struct err *err)
+{
+	char digest[DIGEST_SIZE];
+	const char *path;
+	json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)files, path, value) {
+		const char *text = json_string_value(value);
+
+		if (!is_inside(path))
+			return err_set(err, -EINVAL, "file path must be relative");
+		if (!text)
+			return err_set(err, -EINVAL, "member 'files' must hold digests");
+		if (digest_parse(text, digest, err) < 0)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_quantize(const char *asked, struct err *err)
+{
+	static const char *const words[] = { "fp8", "mxfp8", "int8", "q8", "int4", "q4", "fp4",
+					     "nvfp4", "mxfp4" };
+
+	if (!asked || !*asked)
+		return 0;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (!strcasecmp(asked, words[i]))
+			return 0;
+	return err_set(err, -EINVAL, "unsupported --quantize \"%.40s\": supported types are int4, "
+		       "int8, nvfp4, mxfp4, mxfp8, fp8", asked);
+}
+
 static int check_source(const struct create_body *b, const struct http_request *q, struct err *err)
 {
 	struct model_name from;
 
+	if (check_files(b->files, err) < 0)
+		return -EINVAL;
 	if (json_object_size(b->files))
 		return err_set(err, -EINVAL,
 			       "creating from uploaded files is not supported yet: give "
@@ -124,6 +175,8 @@ static int check(struct gateway *gw, struct create_body *b, const struct http_re
 {
 	int r = model_name_read(b->model, "remote model is unavailable", ret, err);
 
+	if (r == 0)
+		r = check_quantize(b->quantize, err);
 	if (r == 0)
 		r = check_source(b, q, err);
 	if (r == 0)

@@ -16,7 +16,7 @@ static int find_model(struct gateway *gw, const char *model, struct model_name *
 		return err_set(err, -EINVAL, "model is required");
 	if (model_name_read(model, "remote model is unavailable", ret, err) < 0)
 		return err_set(err, -EINVAL, "name \"%.400s\" is invalid", model);
-	r = model_read(gw->store, ret, ret_manifest, err);
+	r = model_read(gw->catalog, ret, ret_manifest, err);
 	if (r == -ENOENT)
 		return err_set(err, r, "model '%.400s' not found", model);
 	/* A damaged tag must be deletable. */
@@ -30,8 +30,8 @@ static int delete(struct gateway *gw, const char *model, struct err *err)
 	char text[NAME_TEXT_SIZE];
 	int r = find_model(gw, model, &name, &manifest, err);
 
-	if (r == 0)
-		r = store_delete(gw->store, &name, err);
+	if (r == 0 && (r = store_delete(gw->store, &name, err)) < 0 && r != -ENOENT)
+		r = err->code = -EIO;   /* a disk that refuses is not the client's fault */
 	if (r == 0) {
 		name_short(&name, text);
 		pool_unload(gw->pool, manifest ? manifest->digest : NULL, text, NULL);

@@ -67,6 +67,8 @@ static void append_result(struct evbuffer *out, struct job *job, const void *png
 		json_object_set_new(line, "load_duration",
 				    json_integer(job->ready_ns - job->began_ns));
 	json_object_set_new(line, "seed", json_integer((json_int_t)job_seed(job)));
+	if (job->caches_steps)
+		json_object_set_new(line, "steps_reused", json_integer(job->steps_reused));
 	reply_append_picture(out, line, "image", png, len);
 }
 
@@ -153,7 +155,7 @@ static int start(struct gateway *gw, struct http_request *q, struct generate_bod
 	g->job.handler = &generate_handler;
 	g->job.q = q;
 	g->job.began_ns = q->began_ns;
-	r = job_find_model(&g->job, gw->store, b->model, err);
+	r = job_find_model(&g->job, gw->catalog, b->model, err);
 	if (r == 0 && !unloads) {
 		g->job.params = b->picture;
 		b->picture = (struct picture_params){ 0 };
@@ -167,7 +169,7 @@ static int start(struct gateway *gw, struct http_request *q, struct generate_bod
 
 void route_generate(struct gateway *gw, struct http_request *q)
 {
-	struct upload *body = http_take_body(q, &gw->uploads);
+	struct upload *body = http_take_body(q);
 	struct generate_body b;
 	struct err err;
 	int r = body ? generate_body_read(body, &b, &err) :

@@ -1,21 +1,35 @@
 /*
  * POST /v1/images/generations and /v1/images/edits: OpenAI's way to ask for pictures. One
- * JSON object at the end, or server-sent events "progress" and "done".
+ * JSON object at the end, or server-sent events: either "progress" and "done", or those
+ * that OpenAI's own clients know, one "completed" for each picture.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "common/log.h"
 #include "gateway/bodies.h"
+#include "gateway/kept_files.h"
 #include "gateway/pool.h"
 #include "gateway/reply.h"
 #include "gateway/routes.h"
 #include "gateway/stream.h"
 
+enum answer {
+	ANSWER_OBJECT,
+	ANSWER_STEPS,                   /* events "progress" and "done" */
+	ANSWER_OPENAI,                  /* events "image_generation.completed" */
+};
+
 struct order {
 	struct job job;                 /* first member */
-	bool stream;
+	struct gateway *gw;
+	enum answer answer;
+	const char *event_prefix;       /* of OpenAI's events */
+	const char *quality;            /* as it was asked: a literal */
+	bool wants_url;
 	struct evbuffer *data;          /* members of "data" so far */
 };
 
@@ -27,26 +41,29 @@ static struct order *order_of(struct job *job)
 /* The steps of all pictures count on. */
 static void on_progress(struct job *job, uint32_t step, uint32_t total)
 {
-	if (!order_of(job)->stream || !step)
-		return;
-	stream_progress_event(job->q, "progress", json_pack("{s:I, s:I}",
-		"step", (json_int_t)job->n_made * total + step,
-		"total", (json_int_t)job->params.count * total));
-}
+	json_int_t done = (json_int_t)job->n_made * total + step;
+	json_int_t all = (json_int_t)job->params.count * total;
+	char text[64];
 
-static void append_answer(struct evbuffer *out, struct order *o)
-{
-	evbuffer_add_printf(out, "{\"created\":%lld,\"data\":[", (long long)time(NULL));
-	evbuffer_add_buffer(out, o->data);
-	evbuffer_add(out, "]}", 2);
+	if (!step)
+		return;
+	if (order_of(job)->answer == ANSWER_STEPS)
+		stream_progress_event(job->q, "progress",
+				      json_pack("{s:I, s:I}", "step", done, "total", all));
+	if (order_of(job)->answer == ANSWER_OPENAI) {
+		snprintf(text, sizeof(text), "step %lld/%lld", (long long)done, (long long)all);
+		stream_comment(job->q, text);
+	}
 }
 
 static void finish(struct order *o)
 {
 	struct evbuffer *out = evbuffer_new();
 
-	append_answer(out, o);
-	if (o->stream) {
+	evbuffer_add_printf(out, "{\"created\":%lld,\"data\":[", (long long)time(NULL));
+	evbuffer_add_buffer(out, o->data);
+	evbuffer_add(out, "]}", 2);
+	if (o->answer == ANSWER_STEPS) {
 		stream_event(o->job.q, "done", out);
 		http_stream_end(o->job.q);
 	} else {
@@ -56,23 +73,70 @@ static void finish(struct order *o)
 	evbuffer_free(out);
 }
 
-static void append_picture(struct evbuffer *out, struct job *job, const void *png, size_t len)
+/* Keeps the picture and says where; left out when there is no room for it. */
+static void add_url(json_t *entry, struct order *o, const void *png, size_t len)
+{
+	const char *host = http_header(o->job.q, "Host");
+	char name[KEPT_NAME_SIZE], url[512];
+
+	if (kept_files_add(o->gw->files, png, len, "png", name) < 0) {
+		log_warn("no room to keep a picture for its URL");
+		return;
+	}
+	snprintf(url, sizeof(url), "http://%.256s/v1/images/files/%s",
+		 host && *host ? host : o->gw->address, name);
+	json_object_set_new(entry, "url", text_json(url));
+}
+
+static void append_picture(struct order *o, const void *png, size_t len)
 {
 	json_t *entry = json_object();
 
-	json_object_set_new(entry, "seed", json_integer((json_int_t)job_seed(job)));
-	reply_append_picture(out, entry, "b64_json", png, len);
+	if (o->job.n_made)
+		evbuffer_add(o->data, ",", 1);
+	json_object_set_new(entry, "seed", json_integer((json_int_t)job_seed(&o->job)));
+	if (o->job.caches_steps)
+		json_object_set_new(entry, "steps_reused", json_integer(o->job.steps_reused));
+	if (o->wants_url)
+		add_url(entry, o, png, len);
+	reply_append_picture(o->data, entry, "b64_json", png, len);
+}
+
+/* OpenAI's members in their order, then the seed. */
+static void send_completed(struct order *o, const void *png, size_t len)
+{
+	struct job *job = &o->job;
+	struct evbuffer *out = evbuffer_new();
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s.completed", o->event_prefix);
+	evbuffer_add_printf(out, "{\"type\":\"%s\",\"b64_json\":\"", name);
+	reply_append_base64(out, png, len);
+	evbuffer_add_printf(out, "\",\"created_at\":%lld,\"size\":\"%ux%u\",\"quality\":\"%s\","
+			    "\"background\":\"opaque\",\"output_format\":\"png\",\"usage\":{"
+			    "\"input_tokens\":%u,\"output_tokens\":0,\"total_tokens\":%u,"
+			    "\"input_tokens_details\":{\"image_tokens\":0,\"text_tokens\":%u}},"
+			    "\"seed\":%llu}", (long long)time(NULL), job->width, job->height,
+			    o->quality, job->tokens, job->tokens, job->tokens,
+			    (unsigned long long)job_seed(job));
+	stream_event(job->q, name, out);
+	evbuffer_free(out);
 }
 
 static void on_image(struct job *job, const void *png, size_t len)
 {
 	struct order *o = order_of(job);
+	bool last = job->n_made + 1 == job->params.count;
 
-	if (job->n_made)
-		evbuffer_add(o->data, ",", 1);
-	append_picture(o->data, job, png, len);
-	if (job->n_made + 1 == job->params.count)
-		finish(o);
+	if (o->answer != ANSWER_OPENAI) {
+		append_picture(o, png, len);
+		if (last)
+			finish(o);
+		return;
+	}
+	send_completed(o, png, len);
+	if (last)
+		http_stream_end(job->q);
 }
 
 /* Empty prompts are refused, so nobody only loads here. */
@@ -107,21 +171,30 @@ static const struct job_handler images_handler = {
 	on_progress, on_image, on_ready, on_failed, destroy,
 };
 
-static bool accepts_events(const struct http_request *q)
+static enum answer choose_answer(const struct http_request *q, const struct images_body *b)
 {
 	const char *accept = http_header(q, "Accept");
+	bool asks = accept && strstr(accept, "text/event-stream");
 
-	return accept && strstr(accept, "text/event-stream");
+	if (!(b->has_stream ? b->stream : asks))
+		return ANSWER_OBJECT;
+	return b->wants_partial || http_header(q, "X-Stainless-Lang") ? ANSWER_OPENAI :
+	       ANSWER_STEPS;
 }
 
-static struct order *order_create(struct http_request *q, struct images_body *b)
+static struct order *order_create(struct gateway *gw, struct http_request *q,
+				  const struct images_kind *kind, struct images_body *b)
 {
 	struct order *o = calloc(1, sizeof(*o));
 
 	if (!o)
 		return NULL;
+	o->gw = gw;
 	o->data = evbuffer_new();
-	o->stream = b->has_stream ? b->stream : accepts_events(q);
+	o->answer = choose_answer(q, b);
+	o->event_prefix = kind->edits ? "image_edit" : "image_generation";
+	o->quality = b->quality;
+	o->wants_url = b->wants_url;
 	o->job.handler = &images_handler;
 	o->job.q = q;
 	o->job.began_ns = q->began_ns;
@@ -130,14 +203,15 @@ static struct order *order_create(struct http_request *q, struct images_body *b)
 	return o;
 }
 
-static int start(struct gateway *gw, struct http_request *q, struct images_body *b, struct err *err)
+static int start(struct gateway *gw, struct http_request *q, const struct images_kind *kind,
+		 struct images_body *b, struct err *err)
 {
-	struct order *o = order_create(q, b);
+	struct order *o = order_create(gw, q, kind, b);
 	int r;
 
 	if (!o)
 		return err_set(err, -ENOMEM, "out of memory");
-	r = job_find_model(&o->job, gw->store, b->model, err);
+	r = job_find_model(&o->job, gw->catalog, b->model, err);
 	if (r == 0)
 		r = job_check(&o->job, err);
 	if (r == 0)
@@ -148,7 +222,7 @@ static int start(struct gateway *gw, struct http_request *q, struct images_body 
 
 static void serve(struct gateway *gw, struct http_request *q, const struct images_kind *kind)
 {
-	struct upload *body = http_take_body(q, &gw->uploads);
+	struct upload *body = http_take_body(q);
 	struct images_body b;
 	struct err err;
 	int r = body ? images_body_read(kind, http_header(q, "Content-Type"), body, &b, &err) :
@@ -160,9 +234,9 @@ static void serve(struct gateway *gw, struct http_request *q, const struct image
 		reply_invalid(q, &err);
 		return;
 	}
-	if (b.ignored[0])
-		http_add_header(q, "X-Easel-Ignored", b.ignored);
-	if (start(gw, q, &b, &err) < 0)
+	if (b.ignored.text[0])
+		http_add_header(q, "X-Easel-Ignored", b.ignored.text);
+	if (start(gw, q, kind, &b, &err) < 0)
 		reply_error(q, &err);
 	images_body_clear(&b);
 }

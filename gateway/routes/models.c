@@ -1,7 +1,9 @@
 /* GET /v1/models and /v1/models/<id>: the list as OpenAI's clients ask for it. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "gateway/catalog.h"
 #include "gateway/models.h"
 #include "gateway/reply.h"
 #include "gateway/routes.h"
@@ -14,25 +16,24 @@ static json_t *describe(const char *id, const struct model_name *name, int64_t m
 
 void route_models(struct gateway *gw, struct http_request *q)
 {
-	json_t *data = json_array();
-	struct store_entry *entries;
+	const struct catalog_entry **list;
+	json_t *data;
 	struct err err;
 	size_t n;
 
-	if (store_list(gw->store, &entries, &n, &err) < 0) {
-		json_decref(data);
+	if (catalog_list(gw->catalog, &list, &n, &err) < 0) {
 		err.code = -EIO;
 		reply_error(q, &err);
 		return;
 	}
+	data = json_array();
 	for (size_t i = 0; i < n; i++) {
 		char id[NAME_TEXT_SIZE];
 
-		name_short(&entries[i].name, id);
-		json_array_append_new(data, describe(id, &entries[i].name,
-						     entries[i].manifest->mtime_ns));
+		name_short(&list[i]->name, id);
+		json_array_append_new(data, describe(id, &list[i]->name, list[i]->mtime_ns));
 	}
-	store_list_free(entries, n);
+	free(list);
 	reply_json(q, 200, json_pack("{s:s, s:o}", "object", "list", "data", data));
 }
 
@@ -46,7 +47,7 @@ void route_model(struct gateway *gw, struct http_request *q)
 	int r = model_name_read(id, "remote model details are unavailable", &name, &err);
 
 	if (r == 0)
-		r = model_read(gw->store, &name, &manifest, &err);
+		r = model_read(gw->catalog, &name, &manifest, &err);
 	if (r < 0) {
 		reply_error(q, &err);
 		return;

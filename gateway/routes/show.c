@@ -185,7 +185,7 @@ static int open_model(struct shown *s, const char *model, struct err *err)
 		return err_set(err, -EINVAL, "model is required");
 	r = model_name_read(model, "remote model details are unavailable", &s->name, err);
 	if (r == 0)
-		r = model_read(s->gw->store, &s->name, &s->manifest, err);
+		r = model_read(s->gw->catalog, &s->name, &s->manifest, err);
 	if (r < 0)
 		return r;
 	/* A missing blob is not a missing model, which clients would pull. */

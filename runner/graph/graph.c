@@ -181,6 +181,9 @@ static void append_node(struct graph *g, struct node n)
 	for (unsigned i = 0; i < NODE_MAX_IN; i++)
 		if (n.in[i].id || n.in[i].rows)
 			graph_require(g, known(g, n.in[i]), "%s: input %u is not a tensor of this graph", n.op->name, i);
+	for (unsigned i = 0; i < NODE_MAX_WEIGHTS; i++)
+		graph_require(g, !weight_quantised(n.weights[i]) || (n.op->quantised && i == 0),
+			      "%s: reads no quantised weight", n.op->name);
 	if (!graph_ok(g))
 		return;
 	graph_require(g, !graph_root_of(g, n.out)->input, "%s: writes into an input", n.op->name);

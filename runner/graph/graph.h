@@ -9,6 +9,7 @@
 #include "common/dtype.h"
 #include "common/err.h"
 #include "runner/graph/kernels.h"
+#include "runner/quant/quant.h"
 #include "runner/vk/vk.h"
 
 /*
@@ -30,14 +31,29 @@ typedef struct {
 	uint32_t rows, cols;
 } T;
 
-/* A parameter on the device in its stored dtype (F32, F16, BF16), row-major. */
+struct weight_array {
+	struct vk_buffer *buffer;
+	uint64_t offset, bytes;
+};
+
+/*
+ * A parameter on the device as it is stored, row-major: plain (F32, F16, BF16), or a
+ * matrix in a quantised form that quant_check() has passed.
+ */
 struct weight {
 	struct vk_buffer *buffer;
 	uint64_t offset, bytes;                 /* of the data inside the buffer */
-	enum dtype dtype;
+	enum dtype dtype;                       /* of a plain one */
 	unsigned rank;                          /* 0: absent */
 	uint32_t dim[4];
+	struct quant quant;
+	struct weight_array scale, bias;        /* of a grouped form; bytes 0: none */
 };
+
+static inline bool weight_quantised(const struct weight *w)
+{
+	return w && w->rank && w->quant.format != QUANT_NONE;
+}
 
 /* Space for the tensors of graphs that run one after another; grows, never shrinks. */
 struct arena {
@@ -66,14 +82,31 @@ struct op_class {
 	const char *name;
 	uint32_t row_multiple;                  /* bands start at multiples of this; 1 if 0 */
 	bool whole;                             /* rows cannot be cut into bands */
+	/*
+	 * An element of out depends on in[0] by that element alone, or by its row, all of
+	 * which is read before any of it is written: out may take in[0]'s place.
+	 */
+	bool in_place;
+	bool quantised;                         /* its first weight may be */
 	/* Floating-point operations for one output row, for slicing. */
 	double (*row_flops)(const struct node *n);
+	/*
+	 * Whether one node can do what self and its only reader do, at a gain in this kernel
+	 * set; which is the operand of consumer that self makes. *ret is that node, but for
+	 * out. NULL: never.
+	 */
+	bool (*absorb)(const struct node *self, const struct node *consumer, unsigned which,
+		       enum kernel_set set, struct node *ret);
 	struct op_kernel kernels[KERNEL_SETS];
 };
 
-enum { NODE_MAX_IN = 4, NODE_MAX_WEIGHTS = 2, NODE_PARAMS = 64 };
+enum { NODE_MAX_IN = 4, NODE_MAX_WEIGHTS = 4, NODE_PARAMS = 64 };
 
-/* Inputs are bound in the order in[0..], weights[0..] to bindings 1, 2, ...; absent ones (id 0, rank 0) take no binding. */
+/*
+ * Inputs are bound in the order in[0..], weights[0..] to bindings 1, 2, ...; absent ones (id
+ * 0, rank 0) take no binding. A quantised weight takes three: data, scales, biases, all as
+ * VK_R32_UINT from the word below their first byte; for arrays it is without the data again.
+ */
 struct node {
 	const struct op_class *op;
 	T in[NODE_MAX_IN];
@@ -111,7 +144,10 @@ void graph_keep_taps(struct graph *g, bool keep);       /* tests: tapped tensors
 int graph_plan(struct graph *g, uint64_t *ret_bytes, struct err *err);
 /* Plans, grows the arena if needed, records. -ENOMEM names the bytes when the arena may not grow so far. */
 int graph_build(struct graph *g, struct arena *arena, struct err *err);
+size_t graph_n_nodes(const struct graph *g);     /* after planning: of those that were joined, one */
 bool graph_stale(const struct graph *g, const struct arena *arena);     /* recorded for an older arena: build again */
+/* Memory of the host that a built graph holds, the driver's part of it estimated. */
+uint64_t graph_host_bytes(const struct graph *g);
 /* Asked between slices; true stops the run with -ECANCELED. NULL: never. */
 typedef bool (*graph_cancelled)(void *context);
 int graph_run(struct graph *g, graph_cancelled cancelled, void *context, struct err *err);
@@ -124,6 +160,8 @@ const char *graph_tap_name(const struct graph *g, size_t i, T *ret);
 
 /* -ENOMEM, saying so, when the device has no room for a workspace of so many bytes. */
 int arena_check(struct vk *vk, uint64_t bytes, struct err *err);
+/* Grows the arena to at least so many bytes, which makes older recordings stale. */
+int arena_reserve(struct vk *vk, struct arena *a, uint64_t bytes, struct err *err);
 void arena_finish(struct vk *vk, struct arena *a);
 
 /* Bytes between rows of x. */

@@ -7,7 +7,8 @@
 struct host_call {
 	const struct node *node;
 	const float *in[NODE_MAX_IN];           /* first rows; row stride tensor_stride() */
-	const void *weights[NODE_MAX_WEIGHTS];  /* in their stored dtype, any alignment; NULL: absent */
+	const void *weights[NODE_MAX_WEIGHTS];  /* as stored, any alignment; NULL: absent */
+	struct quant_rows rows;                 /* weights[0], if it is a matrix */
 	float *out;
 	struct host_pool *pool;
 };

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "runner/host/cores.h"
+#include "runner/host/int8.h"
 
 static bool any_device(const struct vk *vk)
 {
@@ -32,6 +33,11 @@ static bool software_device(const struct vk *vk)
 	return !hardware(vk) && vk_limits(vk)->shares_memory;
 }
 
+static bool software_with_int8(const struct vk *vk)
+{
+	return software_device(vk) && host_int8_exact();
+}
+
 const struct kernel_set_row kernel_sets[KERNEL_SETS] = {
 	[KERNELS_SHUFFLE] = {
 		.name = "shuffle", .falls_back = KERNELS_SHUFFLE, .runs_on = any_device, .chosen_on = any_device,
@@ -51,7 +57,12 @@ const struct kernel_set_row kernel_sets[KERNEL_SETS] = {
 	},
 	[KERNELS_HOST] = {
 		.name = "host", .falls_back = KERNELS_SHUFFLE, .runs_on = software_device,
-		.chosen_on = software_device, .needs = "a software device", .error = 2e-6,
+		.chosen_on = software_device, .needs = "a software device", .error = 2e-6, .host = true,
+	},
+	[KERNELS_HOST_INT8] = {
+		.name = "host-int8", .falls_back = KERNELS_HOST, .runs_on = software_with_int8,
+		.needs = "a software device on a processor with AVX512-VNNI", .error = 2e-2, .host = true,
+		.int8_rows = true,
 	},
 };
 
@@ -93,7 +104,7 @@ int kernels_open(struct vk *vk, const char *name, struct kernels *ret, struct er
 
 	*ret = (struct kernels){ 0 };
 	r = choose(vk, name, &ret->set, err);
-	if (r == 0 && ret->set == KERNELS_HOST)
+	if (r == 0 && kernel_sets[ret->set].host)
 		r = host_pool_create(host_cores(), &ret->pool, err);
 	return r;
 }

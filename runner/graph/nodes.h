@@ -13,7 +13,8 @@ struct tensor {
 	bool host;                              /* root: in the graph's host buffer, not in the arena */
 	bool input;                             /* root: written by the host */
 	bool used;                              /* root: first and last hold */
-	uint32_t first, last;                   /* nodes */
+	uint32_t first, last;                   /* nodes; of a home: also of those that moved in */
+	uint32_t home;                          /* root: id of the one whose place it takes; its own: none */
 };
 
 struct tap {
@@ -38,6 +39,7 @@ struct graph {
 	size_t n_tensors, n_nodes, n_taps;
 	size_t tensors_allocated, nodes_allocated, taps_allocated;
 	bool keep_taps;
+	bool rewritten;
 
 	uint64_t arena_bytes, host_bytes;       /* of the last plan */
 
@@ -74,6 +76,8 @@ static inline uint64_t graph_offset_of(const struct graph *g, T x)
 
 /* The list with room for one more element behind its n, perhaps moved; NULL without memory (list stays). */
 void *graph_grown(void *list, size_t n, size_t *allocated, size_t element);
+/* Joins nodes that one kernel can compute; once, before planning. */
+void graph_rewrite(struct graph *g);
 /* Plans; 0 or the sticky error. */
 int graph_place(struct graph *g);
 /* How this graph computes a node. */

@@ -16,6 +16,7 @@
 #define DISPATCH_MS 0.02
 /* What the first run of a kernel adds on software devices, which compile it then. */
 #define FIRST_RUN_MS 150.0
+enum { WORD = 4, QUANT_ARRAYS = 3 };     /* of a quantised weight: data, scales, biases */
 /* A weight whose op named no format. */
 #define FORMAT_NONE ((enum vk_format)-1)
 
@@ -123,14 +124,35 @@ static bool absent(const struct weight *w)
 	return !w || !w->rank;
 }
 
+/* Arrays of bytes are bound as the words that they lie in. */
+static int bind_words(struct recorder *r, struct vk_dispatch *d, unsigned i, const struct weight_array *a)
+{
+	const uint64_t before = a->offset % WORD, bytes = (before + a->bytes + WORD - 1) / WORD * WORD;
+
+	return bind_input(r, d, i, a->buffer, a->offset - before, bytes);
+}
+
+static int bind_quantised(struct recorder *r, struct vk_dispatch *d, unsigned i, const struct weight *w)
+{
+	const struct weight_array data = { w->buffer, w->offset, w->bytes };
+	int code = bind_words(r, d, i, &data);
+
+	if (code == 0)
+		code = bind_words(r, d, i + 1, w->scale.bytes ? &w->scale : &data);
+	return code == 0 ? bind_words(r, d, i + 2, w->bias.bytes ? &w->bias : &data) : code;
+}
+
 static void init_inputs(const struct node *n, struct vk_dispatch *d)
 {
 	for (unsigned k = 0; k < NODE_MAX_IN; k++)
 		if (n->in[k].id)
 			d->inputs[d->n_inputs++].format = VK_R32G32B32A32_FLOAT;
-	for (unsigned k = 0; k < NODE_MAX_WEIGHTS; k++)
-		if (!absent(n->weights[k]))
-			d->inputs[d->n_inputs++].format = FORMAT_NONE;
+	for (unsigned k = 0; k < NODE_MAX_WEIGHTS; k++) {
+		const bool quantised = weight_quantised(n->weights[k]);
+
+		for (unsigned array = 0; !absent(n->weights[k]) && array < (quantised ? QUANT_ARRAYS : 1u); array++)
+			d->inputs[d->n_inputs++].format = quantised ? VK_R32_UINT : FORMAT_NONE;
+	}
 }
 
 /* Weights are never written, so only tensors can be part of a hazard. */
@@ -156,8 +178,12 @@ static int bind_inputs(struct recorder *r, const struct node *n, struct vk_dispa
 	for (unsigned k = 0; k < NODE_MAX_WEIGHTS && code == 0; k++) {
 		const struct weight *w = n->weights[k];
 
-		if (!absent(w))
+		if (weight_quantised(w)) {
+			code = bind_quantised(r, d, i, w);
+			i += QUANT_ARRAYS;
+		} else if (!absent(w)) {
 			code = bind_input(r, d, i++, w->buffer, w->offset, w->bytes);
+		}
 	}
 	return code;
 }

@@ -42,7 +42,7 @@ int arena_check(struct vk *vk, uint64_t bytes, struct err *err)
 		       bytes, vk_info(vk)->name, most);
 }
 
-static int arena_reserve(struct vk *vk, struct arena *a, uint64_t bytes, struct err *err)
+int arena_reserve(struct vk *vk, struct arena *a, uint64_t bytes, struct err *err)
 {
 	int r;
 
@@ -86,6 +86,11 @@ int graph_build(struct graph *g, struct arena *arena, struct err *err)
 	return 0;
 }
 
+size_t graph_n_nodes(const struct graph *g)
+{
+	return g->n_nodes;
+}
+
 bool graph_stale(const struct graph *g, const struct arena *arena)
 {
 	return !g->built || g->generation != arena->generation;
@@ -98,6 +103,21 @@ static unsigned char *bytes_of(const struct graph *g, T x)
 	return (unsigned char *)vk_buffer_map(buffer) + graph_offset_of(g, x);
 }
 
+static const unsigned char *array_bytes(struct vk_buffer *buffer, uint64_t offset)
+{
+	return (const unsigned char *)vk_buffer_read(buffer) + offset;
+}
+
+static struct quant_rows rows_of(const struct weight *w)
+{
+	return (struct quant_rows){
+		.quant = w->quant, .dtype = w->dtype, .cols = w->dim[1],
+		.data = array_bytes(w->buffer, w->offset),
+		.scale = w->scale.bytes ? array_bytes(w->scale.buffer, w->scale.offset) : NULL,
+		.bias = w->bias.bytes ? array_bytes(w->bias.buffer, w->bias.offset) : NULL,
+	};
+}
+
 static void run_on_host(struct graph *g, const struct node *n)
 {
 	struct host_call c = { .node = n, .pool = g->kernels.pool };
@@ -107,8 +127,9 @@ static void run_on_host(struct graph *g, const struct node *n)
 			c.in[i] = (const float *)bytes_of(g, n->in[i]);
 	for (unsigned i = 0; i < NODE_MAX_WEIGHTS; i++)
 		if (n->weights[i] && n->weights[i]->rank)
-			c.weights[i] = (const unsigned char *)vk_buffer_read(n->weights[i]->buffer) +
-				       n->weights[i]->offset;
+			c.weights[i] = array_bytes(n->weights[i]->buffer, n->weights[i]->offset);
+	if (n->weights[0] && n->weights[0]->rank == 2)
+		c.rows = rows_of(n->weights[0]);
 	c.out = (float *)bytes_of(g, n->out);
 	graph_kernel(g, n)->run(&c);
 }
@@ -128,6 +149,15 @@ static int run_host_step(struct graph *g, const struct step *s, graph_cancelled 
 			return err_set(err, r, "%s (node %zu): %s", g->nodes[i].op->name, i, strerror(-r));
 	}
 	return 0;
+}
+
+uint64_t graph_host_bytes(const struct graph *g)
+{
+	/* Views, bindings and push constants of a recorded kernel. */
+	const uint64_t recorded = 2048;
+
+	return g->host_bytes + g->n_tensors * sizeof *g->tensors +
+	       g->n_nodes * (sizeof *g->nodes + recorded);
 }
 
 int graph_run(struct graph *g, graph_cancelled cancelled, void *context, struct err *err)

@@ -14,6 +14,12 @@
 #else
 #define VECTOR
 #endif
+/* Before a loop whose result may lie exactly where an operand does. */
+#if defined(__clang__)
+#define IN_PLACE _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define IN_PLACE _Pragma("GCC ivdep")
+#endif
 
 /*
  * exp(x) to about an ulp without a call, so that loops over it become vector code: 2^n

@@ -92,7 +92,7 @@ void image_from_float(const float *x, uint32_t width, uint32_t height, uint8_t *
 /* ---- out ---- */
 
 /*
- * 8-bit RGB PNG appended to out; deflate level 6, adaptive filters. -EIO, -ENOMEM and
+ * 8-bit RGB PNG appended to out; adaptive filters, runs and Huffman codes. -EIO, -ENOMEM and
  * -ECANCELED append nothing.
  */
 int image_write_png(const uint8_t *rgb, uint32_t width, uint32_t height,

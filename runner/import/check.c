@@ -89,6 +89,7 @@ int check_model(struct plan *p, struct err *err)
 		.text_encoder = plan_json(p, "text_encoder/config.json"),
 		.vae = plan_json(p, "vae/config.json"),
 		.scheduler = plan_json(p, "scheduler/scheduler_config.json"),
+		.step_cache = plan_json(p, "transformer/step_cache.json"),
 	};
 	struct weights *w = weights_create();
 	int r;

@@ -9,9 +9,10 @@
 #include <string.h>
 
 #include "common/limits.h"
+#include "common/step_cache.h"
 #include "runner/import/options.h"
 
-enum kind { INTEGER, NUMBER, TEXT };
+enum kind { INTEGER, NUMBER, TEXT, STEP_CACHE };
 
 /* Parameters that requests take their defaults from. */
 static const struct parameter {
@@ -26,7 +27,7 @@ static const struct parameter {
 	{ "guidance",        NUMBER,  0, LIMIT_GUIDANCE },
 	{ "strength",        NUMBER,  0, 1 },
 	{ "negative_prompt", TEXT,    0, LIMIT_PROMPT },
-	{ "step_cache",      TEXT,    0, 64 },
+	{ "step_cache",      STEP_CACHE, 0, 64 },
 };
 
 /* Known from language models and without meaning here; old files carry them. */
@@ -56,8 +57,14 @@ static const struct parameter *find(const char *name)
 
 static json_t *check_text(const struct parameter *p, json_t *value, struct err *err)
 {
-	if (json_is_string(value) && json_string_length(value) <= (size_t)p->max)
+	struct step_cache_setting setting;
+
+	if (json_is_string(value) && json_string_length(value) <= (size_t)p->max) {
+		if (p->kind == STEP_CACHE &&
+		    step_cache_parse(json_string_value(value), &setting, err) < 0)
+			return NULL;
 		return json_incref(value);
+	}
 	err_set(err, -EINVAL, "parameter '%s' must be a string of at most %.0f bytes", p->name, p->max);
 	return NULL;
 }
@@ -90,7 +97,7 @@ static int read_parameters(const json_t *given, json_t *ret, struct err *err)
 			continue;
 		if (!p)
 			return err_set(err, -EINVAL, "unknown parameter '%s'", name);
-		checked = p->kind == TEXT ? check_text(p, value, err) : check_number(p, value, err);
+		checked = p->kind >= TEXT ? check_text(p, value, err) : check_number(p, value, err);
 		if (!checked)
 			return -EINVAL;
 		if (json_object_set_new(ret, p->name, checked) < 0)

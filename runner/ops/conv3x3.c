@@ -71,7 +71,7 @@ static void dispatch_matrix(const struct node *n, const struct vk_limits *limits
 	dispatch(n, limits, GEMM_MATRIX, rows, d);
 }
 
-static const struct op_class conv3x3 = {
+const struct op_class conv3x3_op = {
 	.name = "conv3x3", .row_multiple = GEMM_ROWS_MAX, .row_flops = row_flops, .kernels = {
 		[KERNELS_SHUFFLE] = { .dispatch = dispatch_shuffle },
 		[KERNELS_TILE] = { .dispatch = dispatch_tile },
@@ -84,7 +84,7 @@ static const struct op_class conv3x3 = {
 T op_conv3x3(struct graph *g, T x, uint32_t h, uint32_t w, enum conv_size size,
 	     const struct weight *weight, const struct weight *bias)
 {
-	struct node n = { .op = &conv3x3, .in = { x }, .weights = { weight, bias } };
+	struct node n = { .op = &conv3x3_op, .in = { x }, .weights = { weight, bias } };
 	struct conv3x3_params *p = (struct conv3x3_params *)n.params.bytes;
 
 	graph_require(g, (uint64_t)h * w == x.rows, "conv3x3: %u rows are no picture of %u x %u", x.rows, w, h);

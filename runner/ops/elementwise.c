@@ -39,8 +39,8 @@ static void dispatch(const struct node *n, const struct vk_limits *limits, uint3
 	flat_groups(d->groups, ceil_div((uint64_t)rows * p->quads, limits->subgroup_size * ROUNDS));
 }
 
-static const struct op_class elementwise = {
-	.name = "elementwise", .row_flops = row_flops, .kernels = {
+const struct op_class elementwise_op = {
+	.name = "elementwise", .in_place = true, .row_flops = row_flops, .kernels = {
 		[KERNELS_SHUFFLE] = { .dispatch = dispatch },
 		[KERNELS_HOST] = { .run = host_elementwise },
 	},
@@ -48,7 +48,7 @@ static const struct op_class elementwise = {
 
 static struct node elementwise_node(enum elementwise_function f, T a, T b, T c)
 {
-	struct node n = { .op = &elementwise, .in = { a, b, c } };
+	struct node n = { .op = &elementwise_op, .in = { a, b, c } };
 
 	((struct elementwise_params *)n.params.bytes)->function = f;
 	return n;

@@ -60,20 +60,22 @@ uint32_t gemm_dispatch(const struct node *n, const struct vk_limits *limits, enu
 	const struct tile tile = tiles[form](limits, rows);
 	const struct weight_access w = weight_access_rows(n->weights[0]);
 	const struct weight_access b = weight_access_single(n->weights[1]);
+	const bool quantised = weight_quantised(n->weights[0]);
 
 	d->spec[1] = tile.spec_rows;
 	d->spec[2] = tile.spec_cols;
 	d->spec[3] = w.dtype;
 	d->spec[4] = w.mode;
 	d->spec[5] = b.dtype;
+	d->spec[6] = quantised ? weight_access_scale(n->weights[0]) : 0;
 	d->spec[8] = tile.threads;
 	d->spec[9] = limits->matrix.m;
 	d->spec[10] = limits->matrix.n;
 	d->spec[11] = limits->matrix.k;
-	d->n_spec = form == GEMM_SHUFFLE ? 6 : form == GEMM_MATRIX ? 12 : 9;
+	d->n_spec = quantised ? 7 : form == GEMM_SHUFFLE ? 6 : form == GEMM_MATRIX ? 12 : 9;
 	d->inputs[1].format = w.format;
 	if (b.dtype)
-		d->inputs[2].format = b.format;
+		d->inputs[quantised ? 4 : 2].format = b.format;         /* behind three arrays, or one */
 	row_groups(d->groups, ceil_div(rows, tile.rows), ceil_div(columns, tile.cols));
 	return w.stride;
 }

@@ -83,6 +83,27 @@ static void dispatch_apply(const struct node *n, const struct vk_limits *limits,
 	row_groups(d->groups, ceil_div(rows, APPLY_ROUNDS), ceil_div(p->quads, limits->subgroup_size));
 }
 
+/*
+ * A convolution of the host makes a window of its input anyway. Shaders would normalize
+ * each pixel again for every tap and block of columns.
+ */
+static bool absorb_apply(const struct node *self, const struct node *consumer, unsigned which, enum kernel_set set,
+			 struct node *ret)
+{
+	const struct group_norm_params *p = node_params(self);
+	const struct conv3x3_params *conv = node_params(consumer);
+
+	if (!kernel_sets[set].host || consumer->op != &conv3x3_op || which != 0 || conv->prologue)
+		return false;
+	*ret = *consumer;
+	ret->in[0] = self->in[0];
+	ret->in[1] = self->in[1];
+	ret->weights[CONV3X3_NORM_WEIGHT] = self->weights[0];
+	ret->weights[CONV3X3_NORM_BIAS] = self->weights[1];
+	((struct conv3x3_params *)ret->params.bytes)->prologue = p->silu ? CONV3X3_NORM_SILU : CONV3X3_NORM;
+	return true;
+}
+
 static const struct op_class partial = {
 	.name = "group_norm (partial)", .row_flops = partial_flops, .kernels = {
 		[KERNELS_SHUFFLE] = { .dispatch = dispatch_partial },
@@ -96,7 +117,7 @@ static const struct op_class merge = {
 	},
 };
 static const struct op_class apply = {
-	.name = "group_norm (apply)", .row_flops = apply_flops, .kernels = {
+	.name = "group_norm (apply)", .in_place = true, .row_flops = apply_flops, .absorb = absorb_apply, .kernels = {
 		[KERNELS_SHUFFLE] = { .dispatch = dispatch_apply },
 		[KERNELS_HOST] = { .run = host_group_norm_apply },
 	},

@@ -38,19 +38,60 @@ static void dispatch(const struct node *n, const struct vk_limits *limits, uint3
 	p->cols = n->out.cols;
 	p->quads = tensor_stride(n->out) / 4;
 	p->eps = params(n)->eps;
-	d->shader = SHADER_norm;
+	d->shader = params(n)->tail ? SHADER_norm_tail : SHADER_norm;
 	d->spec[1] = lanes;
 	d->spec[2] = params(n)->centered;
 	d->spec[3] = w.dtype;
 	d->spec[4] = w.mode;
-	d->n_spec = 5;
+	d->spec[5] = params(n)->tail;
+	d->n_spec = params(n)->tail ? 6 : 5;
 	if (w.dtype)
-		d->inputs[1].format = w.format;
+		d->inputs[d->n_inputs - 1].format = w.format;
 	flat_groups(d->groups, ceil_div(rows, limits->subgroup_size / lanes));
 }
 
+/* The tail that computes the elementwise node, which takes this one's result as operand `which`. */
+static enum norm_tail tail_for(const struct node *self, const struct node *consumer, unsigned which)
+{
+	const T *in = consumer->in;
+
+	if (consumer->op != &elementwise_op)
+		return NORM_TAIL_NONE;
+	switch (((const struct elementwise_params *)node_params(consumer))->function) {
+	case ELEMENTWISE_SCALE1:
+		return which == 0 && in[1].rows == 1 && !params(self)->tail ? NORM_TAIL_SCALE1 : NORM_TAIL_NONE;
+	case ELEMENTWISE_ADD:
+		if (which == 0 && in[1].rows == 1 && params(self)->tail == NORM_TAIL_SCALE1)
+			return NORM_TAIL_SCALE1_ADD;
+		return which == 1 && in[1].rows == in[0].rows && !params(self)->tail ? NORM_TAIL_ADD : NORM_TAIL_NONE;
+	case ELEMENTWISE_GATE_ADD:
+		return which == 2 && in[1].rows == 1 && !params(self)->tail ? NORM_TAIL_GATE_ADD : NORM_TAIL_NONE;
+	default:
+		return NORM_TAIL_NONE;
+	}
+}
+
+static bool absorb(const struct node *self, const struct node *consumer, unsigned which, enum kernel_set set,
+		   struct node *ret)
+{
+	const enum norm_tail tail = tail_for(self, consumer, which);
+
+	(void)set;
+	if (tail == NORM_TAIL_NONE)
+		return false;
+	*ret = *self;
+	((struct norm_params *)ret->params.bytes)->tail = tail;
+	if (tail == NORM_TAIL_SCALE1_ADD) {
+		ret->in[2] = consumer->in[1];
+		return true;
+	}
+	ret->in[1] = tail == NORM_TAIL_ADD ? consumer->in[0] : consumer->in[1];
+	ret->in[2] = tail == NORM_TAIL_SCALE1 ? consumer->in[1] : consumer->in[0];
+	return true;
+}
+
 static const struct op_class norm = {
-	.name = "norm", .row_flops = row_flops, .kernels = {
+	.name = "norm", .in_place = true, .row_flops = row_flops, .absorb = absorb, .kernels = {
 		[KERNELS_SHUFFLE] = { .dispatch = dispatch },
 		[KERNELS_HOST] = { .run = host_norm },
 	},

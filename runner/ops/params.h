@@ -14,11 +14,31 @@ struct attention_params {
 struct conv3x3_params {
 	uint32_t height, width;                 /* of the output */
 	uint32_t shift, stride;                 /* 1: the input is half as large; 2: twice */
+	uint32_t prologue;                      /* host only */
 };
+enum conv3x3_prologue {                         /* what happens to the input on its way */
+	CONV3X3_PLAIN,
+	CONV3X3_NORM,                           /* group norm by in[1], its statistics */
+	CONV3X3_NORM_SILU,
+};
+enum { CONV3X3_NORM_WEIGHT = 2, CONV3X3_NORM_BIAS = 3 };        /* in node.weights */
+extern const struct op_class conv3x3_op;        /* what absorbs a norm */
 
+/*
+ * What follows a norm z in the same node. Inputs are then x, row, other; for what a tail
+ * does not name the one it names stands in. TAIL_* of shaders/norm.comp.
+ */
+enum norm_tail {
+	NORM_TAIL_NONE,
+	NORM_TAIL_ADD,                          /* other + z */
+	NORM_TAIL_SCALE1,                       /* z * (1 + row) */
+	NORM_TAIL_SCALE1_ADD,                   /* z * (1 + row) + other; other has one row */
+	NORM_TAIL_GATE_ADD,                     /* other + tanh(row) * z */
+};
 struct norm_params {
 	float eps;
 	uint32_t centered;
+	uint32_t tail;
 };
 
 enum { GROUP_NORM_CHUNK = 512 };                /* rows of one partial statistic */
@@ -40,6 +60,7 @@ enum elementwise_function {
 struct elementwise_params {
 	uint32_t function;
 };
+extern const struct op_class elementwise_op;    /* what other ops absorb */
 
 struct copy_cols_params {
 	uint32_t col0;

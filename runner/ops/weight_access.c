@@ -3,8 +3,8 @@
  */
 #include "runner/ops/weight_access.h"
 
-/* The codes of shaders/lib/weight.glsl. */
-enum { CODE_F32 = 1, CODE_F16 = 2, CODE_BF16 = 3 };
+/* The codes of shaders/lib/weight.glsl and quant.glsl; forms have there the values they have here. */
+enum { CODE_F32 = 1, CODE_F16 = 2, CODE_BF16 = 3, CODE_E8M0 = 4, CODE_E4M3 = 5, CODE_QUANT = 16 };
 enum { WIDE16 = 0, WIDE8 = 1, SCALAR = 2 };
 
 bool weight_given(const struct weight *w)
@@ -34,11 +34,45 @@ struct weight_access weight_access_single(const struct weight *w)
 	};
 }
 
+uint32_t weight_access_scale(const struct weight *w)
+{
+	switch (quant_forms[w->quant.format].scales) {
+	case QUANT_SCALES_E8M0:
+		return CODE_E8M0;
+	case QUANT_SCALES_E4M3:
+		return CODE_E4M3;
+	default:
+		return dtype_code(w->quant.scale_dtype);
+	}
+}
+
+struct push_quant weight_access_quant(const struct weight *w)
+{
+	const struct quant *q = &w->quant;
+
+	return (struct push_quant){
+		.data = w->offset % 4, .scale = w->scale.offset % 4, .bias = w->bias.offset % 4,
+		.row_bytes = (uint32_t)quant_sizes(q, 1, row_length(w)).row_bytes,
+		.group = q->group, .group_rows = q->group_rows, .row0 = q->row0, .global = q->global,
+	};
+}
+
+/* SCALAR where a row ends within eight elements, so that x is cut off there too. */
+static struct weight_access quantised_rows(const struct weight *w)
+{
+	return (struct weight_access){
+		.dtype = CODE_QUANT + w->quant.format, .mode = row_length(w) % 8 ? SCALAR : WIDE16,
+		.format = VK_R32_UINT, .stride = 1,
+	};
+}
+
 struct weight_access weight_access_rows(const struct weight *w)
 {
 	struct weight_access a = weight_access_single(w);
 	uint32_t row_bytes;
 
+	if (weight_quantised(w))
+		return quantised_rows(w);
 	if (!a.dtype || row_length(w) % 8 || w->offset % 8)
 		return a;
 	row_bytes = row_length(w) * (uint32_t)dtype_size(w->dtype);

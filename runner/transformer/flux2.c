@@ -164,7 +164,8 @@ static int flux2_feed_cond(const void *self, struct graph *g, void *built, const
 /* ---- one evaluation ---- */
 
 struct built {
-	T tokens, references, frequencies, rope, refined, out;
+	T tokens, frequencies, out;
+	T references, rope, refined;            /* not in a skim */
 	uint32_t n_references;                  /* tokens */
 	float *host;                            /* [the larger of both, in_channels] */
 };
@@ -205,13 +206,15 @@ static T final_layer(struct graph *g, const struct flux2 *m, T x, T t)
 	return nn_linear(g, &m->proj_out, graph_tap(g, h, "norm_out"));
 }
 
-static T forward(struct graph *g, const struct flux2 *m, const struct built *b)
+static void forward(struct graph *g, const struct flux2 *m, const struct built *b,
+		    struct evaluation *ret)
 {
 	T t = op_silu(g, timestep_embedding(g, m, b->frequencies));
 	T img = embed_image(g, m, b), txt = b->refined, x;
 	struct modulation img_mod[2], txt_mod[2], single_mod;
 	uint32_t i;
 
+	ret->before = graph_rows(g, img, 0, b->tokens.rows);
 	shared_modulation(g, m, &m->modulation_img, t, "double_stream_modulation_img", 2, img_mod);
 	shared_modulation(g, m, &m->modulation_txt, t, "double_stream_modulation_txt", 2, txt_mod);
 	shared_modulation(g, m, &m->modulation_single, t, "single_stream_modulation", 1,
@@ -225,7 +228,22 @@ static T forward(struct graph *g, const struct flux2 *m, const struct built *b)
 	for (i = 0; i < m->n_single_layers; i++)
 		x = graph_tap(g, single_block(g, m, &m->single_blocks[i], single_mod, x, b->rope),
 			      "single_transformer_blocks.%u", i);
-	return final_layer(g, m, graph_rows(g, x, txt.rows, b->tokens.rows), t);
+	ret->after = graph_rows(g, x, txt.rows, b->tokens.rows);
+	ret->out = final_layer(g, m, ret->after, t);
+}
+
+static void forward_skim(struct graph *g, const struct flux2 *m, const struct built *b,
+			 struct skim *ret)
+{
+	T t = op_silu(g, timestep_embedding(g, m, b->frequencies));
+	T img = embed_image(g, m, b);
+	struct modulation mod[2];
+
+	shared_modulation(g, m, &m->modulation_img, t, "double_stream_modulation_img", 2, mod);
+	ret->signal = modulated(g, m, img, mod[0].shift, mod[0].scale);
+	graph_output(g, ret->signal);
+	ret->change = graph_input(g, img.rows, m->dim);
+	ret->out = final_layer(g, m, op_add(g, img, ret->change), t);
 }
 
 static void flux2_free_built(void *built)
@@ -247,11 +265,11 @@ static uint32_t reference_tokens(const struct canvas *c)
 	return n;
 }
 
-static void *flux2_build(const void *self, struct graph *g, const struct canvas *c,
-			 uint32_t n_refined, T *ret_out)
+/* With the inputs that all graphs have, and room for as many reference tokens. */
+static struct built *built_create(const struct flux2 *m, struct graph *g, const struct canvas *c,
+				  uint32_t n_references)
 {
-	const struct flux2 *m = self;
-	const uint32_t n_image = c->h * c->w, n_references = reference_tokens(c);
+	const uint32_t n_image = c->h * c->w;
 	struct built *b = calloc(1, sizeof *b);
 
 	if (!b)
@@ -264,13 +282,37 @@ static void *flux2_build(const void *self, struct graph *g, const struct canvas 
 		return NULL;
 	}
 	b->tokens = graph_input(g, n_image, m->in_channels);
+	b->frequencies = graph_input(g, 1, m->timestep_channels);
+	return b;
+}
+
+static void *flux2_build(const void *self, struct graph *g, const struct canvas *c,
+			 uint32_t n_refined, struct evaluation *ret)
+{
+	const struct flux2 *m = self;
+	const uint32_t n_references = reference_tokens(c);
+	struct built *b = built_create(m, g, c, n_references);
+
+	if (!b)
+		return NULL;
 	if (n_references)
 		b->references = graph_input(g, n_references, m->in_channels);
-	b->frequencies = graph_input(g, 1, m->timestep_channels);
-	b->rope = graph_input(g, n_refined + n_image + n_references, m->head_dim);
+	b->rope = graph_input(g, n_refined + b->tokens.rows + n_references, m->head_dim);
 	b->refined = graph_input(g, n_refined, m->dim);
-	b->out = forward(g, m, b);
-	*ret_out = b->out;
+	forward(g, m, b, ret);
+	b->out = ret->out;
+	return b;
+}
+
+static void *flux2_build_skim(const void *self, struct graph *g, const struct canvas *c,
+			      struct skim *ret)
+{
+	struct built *b = built_create(self, g, c, 0);
+
+	if (!b)
+		return NULL;
+	forward_skim(g, self, b, ret);
+	b->out = ret->out;
 	return b;
 }
 
@@ -319,6 +361,21 @@ static void to_tokens(const struct flux2 *m, const float *latent, uint32_t n, fl
 			tokens[(size_t)i * m->in_channels + c] = *latent++;
 }
 
+static void feed_references(const struct flux2 *m, struct graph *g, struct built *b,
+			    const float *const *references, const struct canvas *canvas)
+{
+	float *tokens = b->host;
+	unsigned i;
+
+	for (i = 0; i < canvas->n_references; i++) {
+		uint32_t n = canvas->reference[i].h * canvas->reference[i].w;
+
+		to_tokens(m, references[i], n, tokens);
+		tokens += (size_t)n * m->in_channels;
+	}
+	graph_write(g, b->references, b->host);
+}
+
 static void flux2_feed(const void *self, struct graph *g, void *built, const float *latent,
 		       float sigma, const float *refined, const float *const *references,
 		       const struct canvas *canvas)
@@ -327,22 +384,15 @@ static void flux2_feed(const void *self, struct graph *g, void *built, const flo
 	struct built *b = built;
 	/* Divided and multiplied again, as the reference does. */
 	float frequencies[FLUX2_FREQUENCIES], t = sigma * 1000.0f / 1000.0f * 1000.0f;
-	float *tokens = b->host;
-	unsigned i;
 
 	to_tokens(m, latent, b->tokens.rows, b->host);
 	graph_write(g, b->tokens, b->host);
 	nn_timestep_fill(t, m->timestep_channels / 2, frequencies);
 	graph_write(g, b->frequencies, frequencies);
-	graph_write(g, b->refined, refined);
-	for (i = 0; i < canvas->n_references; i++) {
-		uint32_t n = canvas->reference[i].h * canvas->reference[i].w;
-
-		to_tokens(m, references[i], n, tokens);
-		tokens += (size_t)n * m->in_channels;
-	}
+	if (b->refined.id)
+		graph_write(g, b->refined, refined);
 	if (b->n_references)
-		graph_write(g, b->references, b->host);
+		feed_references(m, g, b, references, canvas);
 }
 
 static void flux2_velocity(const void *self, struct graph *g, void *built, float *ret)
@@ -380,6 +430,7 @@ const struct transformer_class flux2 = {
 	.feed_cond = flux2_feed_cond,
 	.free_cond = free,
 	.build = flux2_build,
+	.build_skim = flux2_build_skim,
 	.prepare = flux2_prepare,
 	.feed = flux2_feed,
 	.velocity = flux2_velocity,

@@ -19,6 +19,21 @@ struct sampling_defaults {
 	double guidance;
 };
 
+/* What an evaluation's graph gives. Hidden states are the picture's tokens only, all as wide. */
+struct evaluation {
+	T out;                          /* for velocity() */
+	T before, after;                /* hidden state around the blocks; no outputs yet */
+};
+/*
+ * What TeaCache computes at every step, next to nothing beside the blocks: an evaluation
+ * with an input in their place.
+ */
+struct skim {
+	T out;                          /* for velocity() */
+	T signal;                       /* the first block's modulated input; an output */
+	T change;                       /* input: what the blocks add to the hidden state */
+};
+
 /* What a family's transformer wants and gives; one file per family fills it. */
 struct transformer_class {
 	const char *prompt_prefix, *prompt_suffix;      /* chat template around the user's text */
@@ -54,7 +69,10 @@ struct transformer_class {
 
 	/* One evaluation; refined is an input [n_refined, its width] that feed() fills. */
 	void *(*build)(const void *self, struct graph *g, const struct canvas *c,
-		       uint32_t n_refined, T *ret_out);
+		       uint32_t n_refined, struct evaluation *ret);
+	/* Without the blocks; needs no prepare(), and feed() no caption and no references. */
+	void *(*build_skim)(const void *self, struct graph *g, const struct canvas *c,
+			    struct skim *ret);
 	/* Inputs that never change; after graph_build(). 0 or -ENOMEM. */
 	int (*prepare)(const void *self, struct graph *g, void *built, const struct canvas *c);
 	/*

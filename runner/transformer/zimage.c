@@ -54,6 +54,17 @@ static int zimage_check_size(const void *self, const struct canvas *c, uint32_t 
 	return 0;
 }
 
+/* Columns of a block's modulation, dim each. */
+enum { SCALE_MSA, GATE_MSA, SCALE_MLP, GATE_MLP };
+
+/* (1 + s) * norm(x) */
+static T modulated(struct graph *g, const struct zimage *m, T x, const struct weight *norm, T mod,
+		   unsigned scale)
+{
+	return op_scale1(g, op_rms_norm(g, x, norm, (float)m->norm_eps),
+			 graph_cols(g, mod, scale * m->dim, m->dim));
+}
+
 /*
  *	s1, g1, s2, g2 = split(W t + b, 4)
  *	x += tanh(g1) * norm(attention((1 + s1) * norm(x)))
@@ -64,17 +75,14 @@ static int zimage_check_size(const void *self, const struct canvas *c, uint32_t 
 static T modulated_block(struct graph *g, const struct zimage *m, const struct block *b, T x, T t,
 			 T rope)
 {
-	enum { SCALE_MSA, GATE_MSA, SCALE_MLP, GATE_MLP };
 	float eps = (float)m->norm_eps;
 	T mod = nn_linear(g, &b->adaln, t), h;
 
-	h = op_rms_norm(g, x, &b->attention_norm1, eps);
-	h = op_scale1(g, h, graph_cols(g, mod, SCALE_MSA * m->dim, m->dim));
+	h = modulated(g, m, x, &b->attention_norm1, mod, SCALE_MSA);
 	h = op_rms_norm(g, nn_attention(g, &b->attention, h, rope, h.rows), &b->attention_norm2, eps);
 	x = op_gate_add(g, x, graph_cols(g, mod, GATE_MSA * m->dim, m->dim), h);
 
-	h = op_rms_norm(g, x, &b->ffn_norm1, eps);
-	h = op_scale1(g, h, graph_cols(g, mod, SCALE_MLP * m->dim, m->dim));
+	h = modulated(g, m, x, &b->ffn_norm1, mod, SCALE_MLP);
 	h = op_rms_norm(g, nn_swiglu(g, &b->ffn, h), &b->ffn_norm2, eps);
 	return op_gate_add(g, x, graph_cols(g, mod, GATE_MLP * m->dim, m->dim), h);
 }
@@ -169,7 +177,8 @@ static int zimage_feed_cond(const void *self, struct graph *g, void *built, cons
 /* ---- one evaluation ---- */
 
 struct built {
-	T patches, frequencies, rope, refined, out;
+	T patches, frequencies, out;
+	T rope, refined;                        /* not in a skim */
 	uint32_t rows, cols;                    /* patches */
 	float *host;                            /* [rows * cols, patch_features] */
 };
@@ -190,13 +199,20 @@ static T final_layer(struct graph *g, const struct zimage *m, T x, T t)
 	return graph_tap(g, nn_linear(g, &m->final_linear, h), "final_layer");
 }
 
-static T forward(struct graph *g, const struct zimage *m, struct built *b)
+static T embedded_patches(struct graph *g, const struct zimage *m, const struct built *b)
+{
+	return graph_tap(g, nn_linear(g, &m->x_embedder, b->patches), "x_embedder");
+}
+
+static void forward(struct graph *g, const struct zimage *m, const struct built *b,
+		    struct evaluation *ret)
 {
 	uint32_t i, n_image = b->rows * b->cols, n_padded = padded(n_image);
 	T t = timestep_embedding(g, m, b->frequencies);
 	T image_rows = graph_rows(g, b->rope, 0, n_padded);
-	T x = graph_tap(g, nn_linear(g, &m->x_embedder, b->patches), "x_embedder");
+	T x = embedded_patches(g, m, b);
 
+	ret->before = x;
 	x = op_pad_rows(g, x, &m->x_pad_token, n_padded);
 	for (i = 0; i < m->n_refiner_layers; i++)
 		x = graph_tap(g, modulated_block(g, m, &m->noise_refiner[i], x, t, image_rows),
@@ -205,7 +221,23 @@ static T forward(struct graph *g, const struct zimage *m, struct built *b)
 	for (i = 0; i < m->n_layers; i++)
 		x = graph_tap(g, modulated_block(g, m, &m->layers[i], x, t, b->rope), "layers.%u",
 			      i);
-	return final_layer(g, m, graph_rows(g, x, 0, n_image), t);
+	ret->after = graph_rows(g, x, 0, n_image);
+	ret->out = final_layer(g, m, ret->after, t);
+}
+
+/* The noise refiner's first block is the first that is modulated by the timestep. */
+static void forward_skim(struct graph *g, const struct zimage *m, const struct built *b,
+			 struct skim *ret)
+{
+	const struct block *first = m->n_refiner_layers ? m->noise_refiner : m->layers;
+	T t = timestep_embedding(g, m, b->frequencies);
+	T x = embedded_patches(g, m, b);
+
+	ret->signal = modulated(g, m, x, &first->attention_norm1, nn_linear(g, &first->adaln, t),
+				SCALE_MSA);
+	graph_output(g, ret->signal);
+	ret->change = graph_input(g, x.rows, m->dim);
+	ret->out = final_layer(g, m, op_add(g, x, ret->change), t);
 }
 
 static void zimage_free_built(void *built)
@@ -217,10 +249,9 @@ static void zimage_free_built(void *built)
 	free(b);
 }
 
-static void *zimage_build(const void *self, struct graph *g, const struct canvas *c,
-			  uint32_t n_refined, T *ret_out)
+/* With the inputs that all graphs have. */
+static struct built *built_create(const struct zimage *m, struct graph *g, const struct canvas *c)
 {
-	const struct zimage *m = self;
 	struct built *b = calloc(1, sizeof *b);
 
 	if (!b)
@@ -234,10 +265,33 @@ static void *zimage_build(const void *self, struct graph *g, const struct canvas
 	}
 	b->patches = graph_input(g, b->rows * b->cols, m->patch_features);
 	b->frequencies = graph_input(g, 1, ZIMAGE_FREQUENCIES);
+	return b;
+}
+
+static void *zimage_build(const void *self, struct graph *g, const struct canvas *c,
+			  uint32_t n_refined, struct evaluation *ret)
+{
+	const struct zimage *m = self;
+	struct built *b = built_create(m, g, c);
+
+	if (!b)
+		return NULL;
 	b->rope = graph_input(g, padded(b->rows * b->cols) + n_refined, m->head_dim);
 	b->refined = graph_input(g, n_refined, m->dim);
-	b->out = forward(g, m, b);
-	*ret_out = b->out;
+	forward(g, m, b, ret);
+	b->out = ret->out;
+	return b;
+}
+
+static void *zimage_build_skim(const void *self, struct graph *g, const struct canvas *c,
+			       struct skim *ret)
+{
+	struct built *b = built_create(self, g, c);
+
+	if (!b)
+		return NULL;
+	forward_skim(g, self, b, ret);
+	b->out = ret->out;
 	return b;
 }
 
@@ -303,7 +357,8 @@ static void zimage_feed(const void *self, struct graph *g, void *built, const fl
 	nn_timestep_fill(t * (float)m->t_scale, ZIMAGE_FREQUENCIES / 2, frequencies);
 	graph_write(g, b->patches, b->host);
 	graph_write(g, b->frequencies, frequencies);
-	graph_write(g, b->refined, refined);
+	if (b->refined.id)
+		graph_write(g, b->refined, refined);
 }
 
 /* The network points from noise to data, the sampler's velocity from data to noise. */
@@ -337,6 +392,7 @@ const struct transformer_class zimage = {
 	.feed_cond = zimage_feed_cond,
 	.free_cond = free,
 	.build = zimage_build,
+	.build_skim = zimage_build_skim,
 	.prepare = zimage_prepare,
 	.feed = zimage_feed,
 	.velocity = zimage_velocity,

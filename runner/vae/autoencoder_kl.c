@@ -21,16 +21,18 @@ static T conv(struct graph *g, const struct linear *l, T x, struct size s)
 	return op_conv3x3(g, x, s.h, s.w, CONV_SAME, &l->weight, &l->bias);
 }
 
-/* x + conv(silu(norm(conv(silu(norm(x)))))), the x through a 1x1 when channels change */
+/*
+ * x + conv(silu(norm(conv(silu(norm(x)))))), the x through a 1x1 when channels change;
+ * that comes first, so that the norm, being the last to need x, takes its place.
+ */
 static T resnet_forward(struct graph *g, const struct autoencoder_kl *m, const struct akl_resnet *r,
 			T x, struct size s)
 {
+	const T kept = r->shortcut.weight.rank ? nn_linear(g, &r->shortcut, x) : x;
 	T h = conv(g, &r->conv1, group_norm(g, m, &r->norm1, x, true), s);
 
 	h = conv(g, &r->conv2, group_norm(g, m, &r->norm2, h, true), s);
-	if (r->shortcut.weight.rank)
-		x = nn_linear(g, &r->shortcut, x);
-	return op_add(g, x, h);
+	return op_add(g, kept, h);
 }
 
 /* One head as wide as the picture has channels. */

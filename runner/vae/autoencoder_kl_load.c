@@ -367,10 +367,12 @@ static void akl_bind(void *self, struct weights *w)
 	struct autoencoder_kl *m = self;
 
 	weights_component(w, "vae", NULL);
+	weights_part(w, WEIGHTS_PICTURE);
 	bind_decoder(m, w);
 	/* All of the encoder or nothing of it: pictures are drawn without. */
 	m->has_encoder = weights_any(w, "encoder.") ||
 		(m->use_quant_conv && weights_any(w, "quant_conv."));
+	weights_part(w, WEIGHTS_ENCODER);
 	if (m->has_encoder)
 		bind_encoder(m, w);
 	if (m->mean)

@@ -17,7 +17,7 @@ struct vae_class {
 	bool samples;
 	int (*create)(const json_t *config, void **ret, struct err *err);
 	void (*free)(void *self);
-	void (*bind)(void *self, struct weights *w);
+	void (*bind)(void *self, struct weights *w);    /* parts WEIGHTS_PICTURE and, to encode, WEIGHTS_ENCODER */
 	uint32_t (*latent_channels)(const void *self);  /* of the sampler's latent */
 	/* Adds the decoder for one latent (or tile); the result is [scale*h * scale*w, 3]. */
 	T (*build_decode)(const void *self, struct graph *g, uint32_t h, uint32_t w, T *ret_latent);

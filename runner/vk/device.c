@@ -153,6 +153,7 @@ int vk_open(const char *selector, struct vk **ret, struct err *err)
 		vk_close(&vk);
 		return r;
 	}
+	cache_open(vk);
 	*ret = vk;
 	return 0;
 }
@@ -168,6 +169,7 @@ void vk_close(struct vk **pointer)
 		vkDeviceWaitIdle(vk->device);
 		upload_finish(vk);
 		pipelines_finish(vk);
+		cache_finish(vk);
 		vkDestroyFence(vk->device, vk->fence, NULL);
 		vkDestroyCommandPool(vk->device, vk->pool, NULL);
 		vkDestroyDevice(vk->device, NULL);
@@ -189,6 +191,11 @@ const struct vk_limits *vk_limits(const struct vk *vk)
 void vk_limits_override(struct vk *vk, const struct vk_limits *limits)
 {
 	vk->probe.limits = *limits;
+}
+
+void vk_kernels_save(struct vk *vk)
+{
+	cache_save(vk);
 }
 
 unsigned vk_validation_messages(const struct vk *vk)

@@ -3,6 +3,7 @@
 
 #include <vulkan/vulkan.h>
 
+#include "runner/vk/cache.h"
 #include "runner/vk/instance.h"
 #include "runner/vk/pipeline.h"
 #include "runner/vk/probe.h"
@@ -19,6 +20,7 @@ struct vk {
 	bool lost;
 	VkPhysicalDeviceMemoryProperties memory;
 	struct pipelines pipelines;
+	struct cache cache;
 	struct upload upload;
 	PFN_vkCmdPushDescriptorSetKHR push_descriptors;
 	PFN_vkGetMemoryHostPointerPropertiesEXT host_pointer_properties;        /* NULL: cannot import */

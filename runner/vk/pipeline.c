@@ -139,7 +139,7 @@ static int compile(struct vk *vk, VkShaderModule module, struct kernel *k, struc
 
 	for (uint32_t i = 0; i < k->n_spec; i++)
 		entries[i] = (VkSpecializationMapEntry){ i, i * (uint32_t)sizeof *k->spec, sizeof *k->spec };
-	return vk_result(vkCreateComputePipelines(vk->device, VK_NULL_HANDLE, 1, &info, NULL, &k->pipeline),
+	return vk_result(vkCreateComputePipelines(vk->device, vk->cache.handle, 1, &info, NULL, &k->pipeline),
 			 shader_table[k->shader].name, err);
 }
 

@@ -111,6 +111,8 @@ struct vk_dispatch {
 
 /* Kernels made so far by vk_cmd_dispatch(). Software devices compile one when it first runs. */
 size_t vk_kernel_count(const struct vk *vk);
+/* Keeps what the driver compiled for the next process, if there is something new. */
+void vk_kernels_save(struct vk *vk);
 
 /* ---- commands ---- */
 /* A command list, recorded once and submitted any number of times; owns the views it made. */

@@ -5,4 +5,7 @@ layout(push_constant) uniform Push {
 	uint x_stride;          /* texels a row of x */
 	uint w_stride;          /* texels a row of w */
 	uint y_stride;          /* floats a row of y */
+#ifdef QUANT
+	PUSH_QUANT
+#endif
 };

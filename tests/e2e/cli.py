@@ -28,6 +28,14 @@ DONE = {"model": "m", "response": "", "done": True, "done_reason": "stop",
         "total_duration": 12345678901, "load_duration": 1234567890, "image": IMAGE}
 
 
+PULL = [{"status": "pulling manifest"},
+        {"status": "pulling model", "digest": "sha256:model", "total": 897},
+        {"status": "pulling model", "digest": "sha256:model", "total": 897, "completed": 790},
+        {"status": "pulling model", "digest": "sha256:model", "total": 897, "completed": 897},
+        {"status": "writing manifest"}, {"status": "success"}]
+PULLED = "pulling manifest\npulling model: 80%\npulling model: 100%\nwriting manifest\nsuccess\n"
+
+
 def step(completed, total=9):
     line = {"model": "m", "response": "", "done": False, "total": total}
     return {**line, "completed": completed} if completed else line
@@ -50,7 +58,8 @@ class Cli(unittest.TestCase):
 
     def environment(self, server, env=None):
         kept = {k: v for k, v in os.environ.items()
-                if not k.startswith(("OLLAMA_", "EASEL_", "KITTY_", "WEZTERM_", "GHOSTTY_", "TERM"))}
+                if not k.startswith(("OLLAMA_", "EASEL_", "KITTY_", "WEZTERM_", "GHOSTTY_", "TERM", "TMUX",
+                                                                "STY", "NO_COLOR"))}
         # Port 9 (discard) has no listener on a build machine.
         address = server.address if server else "127.0.0.1:9"
         return {**kept, "EASEL_HOST": address, "TERM": "xterm", "TZ": "UTC", **(env or {})}
@@ -104,7 +113,8 @@ class Invocation(Cli):
                 self.refused(error, *args)
 
     def test_no_server(self):
-        for args in (["list"], ["ps"], ["show", "m"], ["run", "m", "x"], ["stop", "m"], ["rm", "m"], ["cp", "a", "b"]):
+        for args in (["list"], ["ps"], ["show", "m"], ["run", "m", "x"], ["stop", "m"], ["rm", "m"], ["cp", "a", "b"],
+                     ["pull", "m"], ["push", "m"]):
             with self.subTest(args[0]):
                 self.refused("could not connect to easel server, run 'easel serve' to start it", *args)
 
@@ -121,34 +131,20 @@ class Invocation(Cli):
         self.assertEqual(text, self.cli("--help").stdout)
         self.assertEqual(text, self.cli("help").stdout)
         names = re.findall(r"^  ([a-z]+) {3,}[A-Z]", text, re.M)
-        self.assertEqual(names, ["serve", "create", "show", "run", "stop", "list", "ps", "cp", "rm", "help"])
+        self.assertEqual(names, ["serve", "create", "show", "run", "stop", "pull", "push", "list", "ps", "cp", "rm",
+                                 "help"])
         self.assertTrue(text.endswith('\nUse "easel [command] --help" for more information about a command.\n'))
         self.expect(self.cli("ls", "-h"), self.cli("help", "list").stdout)
         self.assertTrue(self.cli("help", "list").stdout.startswith(
             "List models\n\nUsage:\n  easel list [PREFIX] [flags]\n\nAliases:\n  list, ls\n\n"
-            "Flags:\n  -h, --help   help for list\n      --json   "))
-        self.assertIn("\nImage Generation Flags (experimental):\n"
-                      "      --width int      Image width\n"
-                      "      --height int     Image height\n"
-                      "      --steps int      Denoising steps\n"
-                      "      --seed int       Random seed\n"
-                      "      --negative str   Negative prompt\n", self.cli("run", "--help").stdout)
+            "Flags:\n  -h, --help    help for list\n      --json    "))
+        text = re.sub(" +", " ", self.cli("run", "--help").stdout)
+        self.assertIn("\nImage Generation Flags (experimental):\n --width int Image width\n --height int Image height\n"
+                      " --steps int Denoising steps\n --seed int Random seed\n --negative str Negative prompt\n", text)
         self.assertTrue(self.cli("run", "-h").stdout.endswith(
             "      EASEL_NOHISTORY               Do not preserve readline history\n"))
         self.assertNotIn("NOHISTORY", self.cli("serve", "-h").stdout + self.cli("ps", "-h").stdout)
-        self.expect(self.cli("help", "bogus"), "", "Unknown help topic [`bogus`]\n" + text)
-
-    def test_manuals_name_everything(self):
-        def manual(name):
-            with open(os.path.join(SOURCE, "man", name), encoding="utf-8") as file:
-                return file.read()
-        commands = re.findall(r"^  ([a-z]+) {3,}[A-Z]", self.cli().stdout, re.M)
-        for command in commands:
-            self.assertRegex(manual("easel.1"), rf"\.It Cm {command}\b")
-            for flag in re.findall(r"--([a-z-]+)", self.cli(command, "--help").stdout):
-                self.assertRegex(manual("easel.1"), rf"-{flag}\b", command)
-        for name in re.findall(r"EASEL_\w+", self.cli("serve", "--help").stdout):
-            self.assertIn(f".It Ev {name}\n", manual("easel-gateway.8"))
+        self.expect(self.cli("help", "bogus"), "", "Unknown help topic [`bogus`]\n" + self.cli().stdout)
 
     def test_version(self):
         own = re.search(r"client version is (\S+)", self.cli("-v").stdout).group(1)
@@ -160,6 +156,10 @@ class Invocation(Cli):
         other = self.serve({"GET /api/version": Answer({"version": "0.99.0"})})
         self.expect(self.cli("-v", server=other),
                     f"easel version is 0.99.0\nWarning: client version is {own}\n")
+
+    def test_accounts(self):
+        for command in ("signin", "signout"):
+            self.expect(self.cli(command), "You are not signed in to ollama.com\n")
 
     def test_serve_becomes_the_gateway(self):
         gateway = self.write("gateway", "#!/bin/sh\necho \"gateway $# $$\"\nexit 7\n")
@@ -192,6 +192,7 @@ class Answers(Cli):
             (Answer(b"", 403), "something went wrong, please see the easel server logs for details"),
             (Answer({}, 500), "something went wrong, please see the easel server logs for details"),
             (Answer({"error": "in chunks"}, 500, chunked=True), "in chunks"),
+            (Answer({"error": "a\x1b[2J\u009bb\n\tc"}, 500), "a?[2J??b\n\tc"),
         ):
             with self.subTest(error):
                 self.refused(error, "list", server=self.serve({"GET /api/tags": answer}))
@@ -320,6 +321,21 @@ class Lists(Cli):
             self.expect(self.cli(*args, server=self.serve({path: Answer(body)})), text)
 
 
+    def test_quiet(self):
+        models = {"models": [{"name": "b:latest", "digest": DIGEST}, {"name": "a:1", "digest": DIGEST}]}
+        for command, path in (("list", "GET /api/tags"), ("ps", "GET /api/ps"), ("__names", "GET /api/tags")):
+            args = [command] if command == "__names" else [command, "-q"]
+            self.expect(self.cli(*args, server=self.serve({path: Answer(models)})), "b:latest\na:1\n")
+        self.expect(self.cli("ls", "--quiet", "A", server=self.serve({"GET /api/tags": Answer(models)})), "a:1\n")
+
+    def test_names_for_completions_are_silent_and_soon(self):
+        self.expect(self.cli("__names"))
+        self.expect(self.cli("__names", server=self.serve({"GET /api/tags": Answer({"error": "odd"}, 500)})))
+        gone = threading.Event()
+        self.expect(self.cli("__names", server=self.serve({"GET /api/tags": Stream(gone)})))
+        self.assertTrue(gone.wait(10), "it gives up")
+
+
 class Show(Cli):
     def show(self, *args, **members):
         server = self.serve({"POST /api/show": Answer({**SHOW, **members})})
@@ -395,6 +411,12 @@ class ChangeModels(Cli):
         server = self.serve({"POST /api/show": Answer({"error": "model 'a:latest' not found"}, 404)})
         self.refused("couldn't find model \"a\" to stop", "stop", "a", server=server)
 
+    def test_quiet(self):
+        server = self.serve({"POST /api/copy": Answer(), "POST /api/show": Answer(SHOW), "DELETE /api/delete": Answer(),
+                             "POST /api/generate": Answer({"done": True})})
+        for args in (["cp", "-q", "a", "b"], ["rm", "a", "--quiet"], ["stop", "-q", "a"]):
+            self.expect(self.cli(*args, server=server))
+
     def test_rm_stops_at_the_first_failure(self):
         gone = Answer({"error": "model 'b' not found"}, 404)
         server = self.serve({
@@ -446,6 +468,12 @@ class Run(Cli):
             self.assertEqual(body["prompt"], prompt)
         _, body = self.drawn(stdin=b"caf\xc3\xa9 \xff", text=False)
         self.assertEqual(body["prompt"], "café \ufffd")
+
+    def test_step_cache(self):
+        result, body = self.drawn("x", "--step-cache", "teacache:0.2", "--seed", "3", "--verbose",
+                                  lines=[{**DONE, "steps_reused": 4}])
+        self.assertEqual(body, {"model": "m", "prompt": "x", "options": {"seed": 3, "step_cache": "teacache:0.2"}})
+        self.assertIn("steps reused:         4\n", result.stderr)
 
     def picture(self, name, data=PNG):
         with open(os.path.join(self.folder, name), "wb") as file:
@@ -511,7 +539,7 @@ class Run(Cli):
             (["x", "--image", "a.png", "--mask-mode", "alpha"],
              "--mask-mode says how to read a mask: give --mask too"),
             (["x", "--image", "a.png", "--mask", "a.png", "--mask-mode", "black"],
-             'invalid argument "black" for "--mask-mode" flag: must be alpha or white'),
+             'invalid argument "black" for "--mask-mode" flag: must be one of: alpha white'),
             (["x", "--strength", "much"], 'invalid argument "much" for "--strength" flag: strconv.ParseFloat: '
              'parsing "much": invalid syntax'),
         ):
@@ -530,8 +558,11 @@ class Run(Cli):
                      server=self.serve(case))
         self.refused('"m" does not support image generation', "run", "m", "x",
                      server=self.serve({"POST /api/show": Answer({**SHOW, "capabilities": ["completion"]})}))
-        self.refused("model 'm:latest' not found", "run", "m", "x",
-                     server=self.serve({"POST /api/show": Answer({"error": "model 'm:latest' not found"}, 404)}))
+        for refusal in (Answer({"error": "404 page not found"}, 404), Answer({"error": "not supported"}, 400)):
+            self.refused("model 'm:latest' not found", "run", "m", "x", server=self.serve({
+                "POST /api/show": Answer({"error": "model 'm:latest' not found"}, 404), "POST /api/pull": refusal}))
+        self.refused("--json and --output - both write to standard output: name a file", "run", "m", "x", "--json",
+                     "-o", "-", server=self.serve(case))
         self.refused("400 Bad Request: width and height must be <= 4096", "run", "m", "x", "--width", "5000",
                      server=self.serve({**case, "POST /api/generate":
                                         Answer({"error": "width and height must be <= 4096"}, 400)}))
@@ -576,6 +607,37 @@ class Run(Cli):
     def test_timings(self):
         result, _ = self.drawn("x", "--verbose", lines=[DONE])
         self.assertEqual(result.stderr, "total duration:       12.3s\nload duration:        1.2s\n")
+        result, _ = self.drawn("x", "--verbose", lines=[{**DONE, "steps_reused": 4}])
+        self.assertTrue(result.stderr.endswith("\nsteps reused:         4\n"), result.stderr)
+
+    def test_missing_models_are_pulled(self):
+        missing = Answer({"error": "model 'm:latest' not found"}, 404)
+        server = self.serve({"POST /api/show": [missing, Answer(SHOW)], "POST /api/pull": Stream(*PULL),
+                             "POST /api/generate": Stream(DONE)})
+        result = self.cli("run", "m", "x", "--insecure", "-o", "a.png", server=server)
+        self.expect(result, "Image saved to: a.png\n", PULLED)
+        self.assertEqual([r for r, _ in server.requests[1:]],
+                         ["POST /api/show", "POST /api/pull", "POST /api/show", "POST /api/generate"])
+        self.assertEqual(server.requests[2][1], {"name": "m", "insecure": True})
+        server = self.serve({"POST /api/show": missing, "POST /api/pull": Stream(
+            PULL[0], {"error": "pull model manifest: file does not exist"})})
+        self.expect(self.cli("run", "m", "x", server=server), "",
+                    "pulling manifest\nError: pull model manifest: file does not exist\n", 1)
+        server = self.serve({"POST /api/show": missing, "POST /api/pull": Stream(PULL[0])})
+        self.expect(self.cli("run", "m", "x", server=server), "",
+                    "pulling manifest\nError: the server's answer ended before m was pulled\n", 1)
+
+    def test_quiet(self):
+        self.picture("a.png")
+        result, _ = self.drawn("-q", "x", "./a.png", "-o", "b.png")
+        self.expect(result, "b.png\n")
+        self.assertEqual(self.terminal("--quiet", "x", "-o", "c.png", lines=[step(0), 0.3, DONE],
+                                       env={"KITTY_WINDOW_ID": "1"}), (0, b"c.png\n"))
+
+    def test_json(self):
+        result, _ = self.drawn("--json", "x", "-o", "b.png", lines=[{**DONE, "seed": 7}])
+        self.assertEqual(json.loads(result.stdout), {
+            **{k: v for k, v in DONE.items() if k != "image"}, "seed": 7, "file": "b.png"})
 
     def terminal(self, *args, lines, env=None, **options):
         server = self.case(*lines)
@@ -645,117 +707,6 @@ class Run(Cli):
         self.interrupt(signal.SIGINT, True)
         self.interrupt(signal.SIGINT, False)
         self.interrupt(signal.SIGTERM, False)
-
-
-class Create(Cli):
-    STATUSES = [{"status": "importing image generation model"}, {"status": "importing transformer/a (3 tensors)"},
-                {"status": "importing transformer/a", "total": 100, "completed": 55},
-                {"status": "importing transformer/a", "total": 100, "completed": 100},
-                {"status": "writing manifest for m"}, {"status": "success"}]
-
-    def server(self, *lines):
-        return self.serve({"POST /api/create": Stream(*(lines or self.STATUSES))})
-
-    def created(self, *args, **options):
-        server = self.server()
-        result = self.cli("create", "m", *args, server=server, **options)
-        self.assertEqual((result.returncode, result.stdout), (0, "Created image generation model 'm'\n"), result.stderr)
-        return server.requests[-1][1]
-
-    def path(self, name=""):
-        return os.path.realpath(os.path.join(self.folder, name))
-
-    def test_folder_alone(self):
-        self.write("model_index.json", "{}")
-        server = self.server()
-        result = self.cli("create", "m", "--experimental", "-q", "FP8", server=server)
-        self.expect(result, "Created image generation model 'm'\n",
-                    "importing image generation model\nimporting transformer/a (3 tensors)\n"
-                    "importing transformer/a 50%\nimporting transformer/a 100%\n"
-                    "writing manifest for m\nsuccess\n")
-        self.assertEqual(server.requests[1], ("POST /api/create", {
-            "model": "m", "stream": True, "from": self.path(), "quantize": "FP8"}))
-
-    def test_folder_argument(self):
-        self.write("w/model_index.json", "{}")
-        self.assertEqual(self.created("w"), {"model": "m", "stream": True, "from": self.path("w")})
-        self.write("w/Modelfile", "PARAMETER steps 3\n")
-        self.assertEqual(self.created("w")["parameters"], {"steps": 3})
-        self.write("other/Modelfile", "FROM nothing\nSYSTEM s")
-        self.assertEqual(self.created("w", "-f", "other/Modelfile"),
-                         {"model": "m", "stream": True, "from": self.path("w"), "system": "s"})
-
-    def test_modelfile(self):
-        self.write("sub/model/model_index.json", "{}")
-        self.write("sub/Modelfile", '\ufeff# comment\n\nfrom ./model  \r\n  PARAMETER width 128\n'
-                   'Parameter steps 9\nPARAMETER guidance 1.5\nPARAMETER negative_prompt "a b"\n'
-                   'PARAMETER mirostat 2\nLICENSE """\nfirst\n  "x"\n"""\nlicense second\nREQUIRES 0.20.0\n'
-                   'SYSTEM "two\nlines"\nTEMPLATE {{ .Prompt }}\nRENDERER r\nPARSER\tp\n')
-        self.assertEqual(self.created("-f", "sub/Modelfile"), {
-            "model": "m", "stream": True, "from": self.path("sub/model"),
-            "parameters": {"width": 128, "steps": 9, "guidance": 1.5, "negative_prompt": "a b"},
-            "license": ['\nfirst\n  "x"\n', "second"], "system": "two\nlines", "template": "{{ .Prompt }}",
-            "requires": "0.20.0"})
-
-    def test_from_a_model(self):
-        os.mkdir(os.path.join(self.folder, "base"))
-        self.write("Modelfile", "FROM base\nFROM x/base:v1\nPARAMETER seed 5")
-        self.assertEqual(self.created(), {"model": "m", "stream": True, "from": "x/base:v1", "parameters": {"seed": 5}})
-
-    def test_modelfile_errors(self):
-        commands = ('"from", "license", "template", "system", "adapter", "draft", "renderer", "parser", '
-                    '"parameter", "message", or "requires"')
-        for text, error in (
-            ("FROM x\n\nBOGUS y\n", f"(line 3): command must be one of {commands}"),
-            ("FROM\n", f"(line 1): command must be one of {commands}"),
-            ("FROM", "unexpected EOF"),
-            ('SYSTEM """never\nclosed ""\n', "unexpected EOF"),
-            ("PARAMETER width", "unexpected EOF"),
-            ("PARAMETER width\n", "(line 1): PARAMETER needs a name and a value"),
-            ("FROM x\nPARAMETER foo 1", "unknown parameter 'foo'"),
-            ("PARAMETER steps many", '(line 1): invalid int value for steps: "many"'),
-            ("PARAMETER guidance 1,5", '(line 1): invalid float value for guidance: "1,5"'),
-            ("ADAPTER ./x", "(line 1): ADAPTER is not supported for image models"),
-            ("\nMESSAGE user hi", "(line 2): MESSAGE is not supported for image models"),
-            ("DRAFT x", "(line 1): draft models are only supported for safetensors LLM models"),
-            ("FROM   \n", "(line 1): from needs a value"),
-            ("PARAMETER steps 1\n", "no FROM line"),
-            ("FROM ./nothing\n", "./nothing is not a supported model directory "
-             "(needs config.json + *.safetensors or model_index.json)"),
-        ):
-            with self.subTest(text):
-                self.write("Modelfile", text)
-                self.refused(error, "create", "m")
-
-    def test_refusals(self):
-        self.refused("invalid model name: a%b", "create", "a%b", "-f", "nothing")
-        self.refused("specified Modelfile wasn't found", "create", "m", "-f", "nothing")
-        self.refused(". is not a supported model directory (needs config.json + *.safetensors or model_index.json)",
-                     "create", "m")
-        self.refused('unsupported --quantize "int5": supported types are int4, int8, nvfp4, mxfp4, mxfp8, fp8',
-                     "create", "m", "-q", "int5")
-        self.refused("--draft-quantize requires a DRAFT model", "create", "m", "--draft-quantize", "int4")
-
-    def test_server_errors(self):
-        self.write("model_index.json", "{}")
-        self.refused("403 Forbidden: only from this machine", "create", "m",
-                     server=self.serve({"POST /api/create": Answer({"error": "only from this machine"}, 403)}))
-        result = self.cli("create", "m", server=self.server(self.STATUSES[0], {"error": "vae/ is missing"}))
-        self.expect(result, "", "importing image generation model\nError: vae/ is missing\n", 1)
-        result = self.cli("create", "m", server=self.server(self.STATUSES[0]))
-        self.assertEqual((result.returncode, result.stdout), (1, ""))
-
-    def test_progress_stays_on_the_terminal(self):
-        self.write("model_index.json", "{}")
-        server = self.server(*self.STATUSES[:3], 0.25, *self.STATUSES[4:])
-        status, output = run_on_terminal([EASEL, "create", "m"], cwd=self.folder, env=self.environment(server))
-        self.assertEqual(status, 0, output)
-        self.assertTrue(output.startswith("\x1b[?2026h\x1b[?25l\x1b[1Gimporting image generation model ⠋ ".encode()))
-        last = output.decode().split("\x1b[?2026h")[-1]
-        self.assertRegex(last, "importing image generation model \x1b\\[K\nimporting transformer/a \\(3 tensors\\) "
-                         "\x1b\\[K\nimporting transformer/a +55% ▕█+ +▏ +55 B/ 100 B *\x1b\\[K\n"
-                         "writing manifest for m \x1b\\[K\nsuccess \x1b\\[K\x1b\\[\\?25h\x1b\\[\\?2026l\n"
-                         "Created image generation model 'm'\n")
 
 
 if __name__ == "__main__":

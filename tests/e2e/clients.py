@@ -5,6 +5,7 @@ import io
 import os
 import sys
 import unittest
+import urllib.request
 
 try:
     import ollama
@@ -66,6 +67,37 @@ class Clients(EaselTest):
             with self.assertRaises(openai.BadRequestError) as caught:
                 self.edit(**members)
             self.assertIn(error, str(caught.exception))
+
+    def test_openai_stream(self):
+        """The SDK's own events, one completed picture each; usage is filled."""
+        for members in ({}, {"partial_images": 2}):
+            events = list(self.openai.images.generate(model="demo", prompt="a red circle", n=2, stream=True, **members,
+                                                      extra_body={"size": "64x64", "steps": 2, "seed": 1}))
+            self.assertEqual([event.type for event in events], ["image_generation.completed"] * 2)
+            for event in events:
+                self.assertEqual(read_png(base64.b64decode(event.b64_json))[:2], (64, 64))
+                self.assertEqual((event.size, event.output_format, event.background), ("64x64", "png", "opaque"))
+                self.assertEqual(event.usage.total_tokens, event.usage.input_tokens)
+        (event,) = self.openai.images.edit(model="demo", prompt="x", image=write_png(64, 64), stream=True,
+                                           extra_body={"steps": 2, "seed": 1})
+        self.assertEqual(event.type, "image_edit.completed")
+
+    def test_openai_url(self):
+        result = self.openai.images.generate(model="demo", prompt="a red circle", response_format="url",
+                                             extra_body={"size": "64x64", "steps": 2, "seed": 1})
+        with urllib.request.urlopen(result.data[0].url, timeout=30) as answer:
+            self.assertEqual(answer.headers["Content-Type"], "image/png")
+            self.assertEqual(answer.read(), base64.b64decode(result.data[0].b64_json))
+
+    def test_openai_refusals(self):
+        with self.assertRaisesRegex(openai.BadRequestError, "does not support chat"):
+            self.openai.chat.completions.create(model="demo", messages=[{"role": "user", "content": "hi"}])
+        with self.assertRaisesRegex(openai.BadRequestError, "does not support embeddings"):
+            self.openai.embeddings.create(model="demo", input="hi")
+        with self.assertRaisesRegex(ollama.ResponseError, "does not support chat"):
+            self.ollama.chat(model="demo", messages=[{"role": "user", "content": "hi"}])
+        with self.assertRaisesRegex(ollama.ResponseError, "pulling models is not supported yet"):
+            self.ollama.pull("demo")
 
     def test_openai_models(self):
         self.assertEqual([model.id for model in self.openai.models.list()], ["demo:latest"])

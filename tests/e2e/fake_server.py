@@ -26,9 +26,17 @@ class Answer:
         self.status, self.reason, self.chunked, self.length = status, reason, chunked, length
 
 
+class Wait:
+    """In a stream: silence until the test sets the event."""
+
+    def __init__(self, event):
+        self.event = event
+
+
 class Stream:
-    """NDJSON: objects go out a line each, numbers are seconds of silence, a threading
-    event ends the answer when it is set, bytes go out as they are."""
+    """NDJSON: objects go out a line each, numbers are seconds of silence, a Wait lasts until
+    its event is set, a threading event ends the answer and is set when the client has
+    gone, bytes go out as they are."""
 
     def __init__(self, *items):
         self.items = items
@@ -70,6 +78,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for item in stream.items:
             if isinstance(item, (int, float)):
                 time.sleep(item)
+            elif isinstance(item, Wait):
+                item.event.wait(30)
             elif hasattr(item, "is_set"):
                 self.wait_for_client(item)
                 return
@@ -85,7 +95,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def handle_any(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        value = json.loads(body) if body else None
+        is_json = self.headers.get("Content-Type") == "application/json"
+        value = (json.loads(body) if is_json else body) if body else None
         self.server.seen.append((f"{self.command} {self.path}", value, dict(self.headers)))
         key = f"{self.command} {self.path}"
         answer = self.server.case.get(key)

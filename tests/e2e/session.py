@@ -22,7 +22,8 @@ class Session(cli.Cli):
         """A session behind its loading; answers are those to the pictures."""
         self.server = self.serve({"POST /api/show": Answer({**SHOW, **(show or {})}),
                                   "POST /api/generate": [load, *answers]})
-        env = self.environment(self.server, {"HOME": os.path.join(self.folder, "home"), **(env or {})})
+        env = self.environment(self.server, {"HOME": os.path.join(self.folder, "home"), "EASEL_GRAPHICS": "none",
+                                             **(env or {})})
         os.makedirs(env["HOME"], exist_ok=True)
         terminal = Terminal([EASEL, "run", "m", *args], cwd=self.folder, env=env, **options)
         self.addCleanup(terminal.close)
@@ -153,6 +154,8 @@ class Commands(Session):
                 "  /set steps <n>     Set denoising steps\n"
                 "  /set seed <n>      Set random seed\n"
                 "  /set negative <s>  Set negative prompt\n"
+                "  /set guidance <x>  Set guidance scale\n"
+                "  /set step-cache <how>  Set how steps reuse work\n"
                 "  /set strength <x>  Set how much an image changes\n"
                 "  /show              Show current settings\n"
                 "  /bye               Exit\n\n"
@@ -174,6 +177,10 @@ class Commands(Session):
             "/set strength 0.6": "Set strength to 0.6", "/set strength 1.1": "Error: strength must be a number "
             "from 0 to 1", "/set strength nan": "Error: strength must be a number from 0 to 1",
             "/set strength": "Cleared strength",
+            "/set g 3.5": "Set guidance to 3.5", "/set guidance -1": "Error: guidance must be a number from 0 to 100",
+            "/set step_cache teacache:0.2": "Set step_cache to: teacache:0.2", "/set step_cache": "Cleared step_cache",
+            "/set step-cache on": "Error: step_cache must be off, teacache or reference, also with a threshold as in "
+            "teacache:0.2",
             "/set foo 1": "Error: unknown option: foo (try /help)", "/set width": "Error: usage: /set <option> <value>",
             "/set foo": "Error: usage: /set <option> <value>", "/set": "Unknown command: /set (try /help)",
             "/settle down": "Unknown command: /settle (try /help)", "/foo bar": "Unknown command: /foo (try /help)",
@@ -194,13 +201,16 @@ class Commands(Session):
 
     def test_settings_are_sent(self):
         terminal = self.prompted(Stream(DONE), Stream(DONE))
-        terminal.send("/set width 512\r/set seed 7\r/set neg blur\r/set strength 0.5\ra\r")
+        terminal.send("/set width 512\r/set seed 7\r/set neg blur\r/set strength 0.5\r/set guidance 2\r"
+                      "/set step_cache reference\ra\r")
         self.saved(terminal)
-        terminal.send("/set seed 0\r/set negative\r/set strength\r/set steps 2\rb\r")
+        terminal.send("/set seed 0\r/set negative\r/set strength\r/set guidance\r/set step_cache\r"
+                      "/set steps 2\rb\r")
         self.saved(terminal)
         self.leave(terminal)
         self.assertEqual(self.drawings(), [
-            {"model": "m", "prompt": "a", "width": 512, "options": {"seed": 7}, "negative": "blur", "strength": 0.5},
+            {"model": "m", "prompt": "a", "width": 512, "options": {"seed": 7, "step_cache": "reference"},
+             "negative": "blur", "strength": 0.5, "guidance": 2.0},
             {"model": "m", "prompt": "b", "width": 512, "steps": 2}])
 
 
@@ -358,6 +368,14 @@ class Editing(Session):
         self.saved(terminal)
         self.leave(terminal)
         self.assertEqual(self.prompts(), ["x" * 70])
+
+    def test_no_color(self):
+        terminal = self.begin(Stream(DONE), env={"NO_COLOR": "1"})
+        terminal.expect(">>> Describe an image to generate (/help for commands)\x1b[50D")
+        terminal.send("a cat\r")
+        terminal.expect("Image saved to: ")
+        self.leave(terminal)
+        self.assertNotRegex(terminal.output, rb"\x1b\[[0-9;]*m")
 
     def test_narrow_terminals_get_no_hint(self):
         terminal = self.begin(columns=54)

@@ -49,6 +49,9 @@ static inline void fuzz_images(const struct images_kind *kind, const char *conte
 		picture_check(&b.picture, &err);
 		fuzz_check_picture(&b.picture, body);
 		fuzz_require(b.picture.inputs.n || !kind->edits);
+		/* It becomes a header. */
+		for (const char *p = b.ignored.text; *p; p++)
+			fuzz_require(*p >= ' ' && *p < 0x7f);
 		images_body_clear(&b);
 	}
 	fuzz_require(body->refs == 1);

@@ -234,13 +234,18 @@ static void send_picture(const struct msg_generate *g, json_t *files)
 		json_object_set_new(request, "strength", json_real(g->strength));
 		json_object_set_new(request, "mask", g->mask ? json_string(g->mask) : json_null());
 	}
+	if (g->step_cache) {
+		json_object_set_new(request, "step_cache", json_string(g->step_cache));
+		json_object_set_new(request, "step_cache_threshold", json_real(g->step_cache_threshold));
+	}
 	text = json_dumps(request, JSON_COMPACT);
 	len = strlen(text);
 	size = fake.how->picture > len ? fake.how->picture : len;
 	bytes = calloc(1, size);
 	memcpy(bytes, text, len);
 	m.image = (struct msg_image){ g->job, size, or_else(g->width, 640), or_else(g->height, 480),
-				      g->seed };
+				      g->seed, (uint32_t)strlen(g->prompt),
+				      g->step_cache ? g->steps / 2 : 0 };
 	send_msg(&m);
 	frame_header(FRAME_BINARY, (uint32_t)size, head);
 	write_all(head, sizeof(head));

@@ -27,6 +27,19 @@ def wait_for(what, probe, seconds=PATIENCE):
     return server.wait_for(what, probe, seconds)
 
 
+def split_chunks(body):
+    """The data of every chunk of a chunked body; it must be whole and end with it."""
+    chunks = []
+    while body != b"0\r\n\r\n":
+        length, rest = body.split(b"\r\n", 1)
+        size = int(length, 16)
+        if rest[size:size + 2] != b"\r\n":
+            raise AssertionError(f"a chunk does not end where it says: {rest[:size + 20]!r}")
+        chunks.append(rest[:size])
+        body = rest[size + 2:]
+    return chunks
+
+
 class Store:
     """Writes models as the reference does, without tensors worth loading."""
 
@@ -103,4 +116,4 @@ class GatewayTest(unittest.TestCase):
 
 
 __all__ = ["FAKE_RUNNER", "GATEWAY", "Gateway", "GatewayTest", "PATIENCE", "Store", "alive", "children",
-           "read_all", "read_until", "signal", "unittest", "wait_for"]
+           "read_all", "read_until", "signal", "split_chunks", "unittest", "wait_for"]

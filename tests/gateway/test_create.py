@@ -43,7 +43,17 @@ class Create(GatewayTest):
         self.refused(post("/api/create", {"model": "a b", "from": "/tmp"}), 400, "invalid model name")
         self.refused(post("/api/create", {"model": "a"}), 400, "neither 'from' or 'files' was specified")
         self.refused(post("/api/create", {"model": "a", "from": "b c"}), 400, "invalid model name")
-        self.assertIn("not supported yet", post("/api/create", {"model": "a", "files": {"x": "sha256:1"}}).error)
+        digest = "sha256:" + "0" * 64
+        self.assertIn("not supported yet", post("/api/create", {"model": "a", "files": {"x": digest}}).error)
+        for path in ("/x", "../x", "a/../x", "..", "a\\..\\x", "c:x", ""):
+            self.refused(post("/api/create", {"model": "a", "files": {path: digest}}), 400, "file path must be relative")
+        for bad in ("", "sha256:1", "md5:x"):
+            self.refused(post("/api/create", {"model": "a", "files": {"x": bad}}), 400, "invalid digest format")
+        self.refused(self.create(quantize="q5"), 400, 'unsupported --quantize "q5": supported types are int4, int8, '
+                     "nvfp4, mxfp4, mxfp8, fp8")
+        self.refused(self.create(info={"model_family": 3}), 400, 'info field "model_family" must be a string')
+        self.refused(self.create(info={"capabilities": "x"}), 400, 'info field "capabilities" must be an array')
+        self.assertEqual(self.create(quantize="FP8", info={"parameter_size": "1B"}, stream=False).status, 200)
         for member, value in (("files", []), ("parameters", "x"), ("license", 5), ("license", [5]), ("from", 1)):
             answer = self.create(**{member: value})
             self.assertEqual(answer.status, 400, member)

@@ -250,7 +250,7 @@ class Images(Pictures):
 
     def test_ignored_members(self):
         answer = self.edit(image=uri(A), input_fidelity="high", background="auto", partial_images=1)
-        self.assertEqual(answer.headers["X-Easel-Ignored"], "background, partial_images, input_fidelity")
+        self.assertEqual(answer.headers["X-Easel-Ignored"], "background, input_fidelity")
 
     def test_a_runner_that_reads_late_gets_all(self):
         """More than a socket holds, twice, while another request waits."""

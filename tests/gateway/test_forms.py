@@ -1,9 +1,9 @@
 """POST /v1/images/edits as a form: multipart/form-data in all its spellings, uploads that
 are large, chunked, cut off or pipelined."""
-import os
+import http.client
 import re
 
-from gateway_test import GatewayTest, read_all, read_until, unittest, wait_for
+from gateway_test import PATIENCE, GatewayTest, read_all, read_until, unittest, wait_for
 from picture_files import FORM, JPEG, asked, b64, form, part, png, told, uri
 
 A, B, MASK = png(1), png(2), png(3)
@@ -51,9 +51,9 @@ class Members(FormsTest):
     def test_count_stream_and_ignored(self):
         answer = self.send(form(*TEXT, IMAGE, part("n", "2"), part("stream", "true"), part("user", "u"),
                                 part("background", "auto"), part("input_fidelity", "high"), part("steps", "2"),
-                                part("partial_images", "1"), part("quality", "hd")))
+                                part("sampler", "x"), part("quality", "hd")))
         self.assertEqual(answer.headers["Content-Type"], "text/event-stream")
-        self.assertEqual(answer.headers["X-Easel-Ignored"], "quality, user, background, partial_images, input_fidelity")
+        self.assertEqual(answer.headers["X-Easel-Ignored"], "quality, user, background, input_fidelity, sampler")
         self.assertEqual(re.findall(rb'"step":(\d+),"total":4', answer.body), [b"1", b"2", b"3", b"4"])
 
     def test_files(self):
@@ -243,17 +243,21 @@ class Uploads(FormsTest):
         self.assertTrue(answer.endswith(b"Ollama is running"))
 
     def test_client_that_leaves_while_uploading(self):
-        def n_open():
-            return len(os.listdir(f"/proc/{self.gateway.process.pid}/fd"))
+        own = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=PATIENCE)
+        self.addCleanup(own.close)
+
+        def n_others():
+            own.request("GET", "/metrics")
+            return int(re.search(rb"^easel_http_connections (\d+)$", own.getresponse().read(), re.M).group(1)) - 1
 
         self.drawn()
-        before = n_open()
+        wait_for("connections of earlier tests to end", lambda: n_others() == 0)
         body = form(*TEXT, part("image", png(6, 4 << 20), "a.png"))
         for n in (10, len(body) // 2, len(body) - 1):
             with self.gateway.connect() as sock:
                 sock.sendall(self.head(f"Content-Length: {len(body)}") + body[:n])
-                wait_for("the connection", lambda: n_open() > before)
-            wait_for("the gateway to notice", lambda: n_open() <= before)
+                wait_for("the connection", lambda: n_others() == 1)
+            wait_for("the gateway to notice", lambda: n_others() == 0)
         self.assertEqual(self.drawn()["files"], told(A))
 
     def test_client_that_leaves_while_its_files_go_to_the_runner(self):

@@ -3,7 +3,7 @@ import base64
 import json
 import re
 
-from gateway_test import GatewayTest, unittest
+from gateway_test import Gateway, GatewayTest, read_all, split_chunks, unittest
 
 TIME = rb'"created_at":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z"'
 
@@ -22,6 +22,8 @@ class Generate(GatewayTest):
         cls.gateway.store.model("text", capabilities=("completion",))
         cls.gateway.store.model("tuned", params={"width": 128, "height": 96, "steps": 7, "guidance": 3.5,
                                                  "negative_prompt": "blurry"})
+        cls.gateway.store.model("cached", params={"step_cache": "teacache:0.25"})
+        cls.gateway.store.model("odd", params={"step_cache": "of another version"})
 
     def drawn(self, **members):
         answer = self.generate(**members)
@@ -41,6 +43,18 @@ class Generate(GatewayTest):
                                       rb'"seed":7,"image":"[A-Za-z0-9+/]+=*"\}$')):
             self.assertRegex(line, begin + rest)
         self.assertEqual(lines[4], b"")
+
+    def test_chunks(self):
+        """One chunk a line, as it is flushed, and headers byte for byte."""
+        sock = self.gateway.send("POST", "/api/generate", {"model": "ok", "prompt": "a tree", "steps": 1, "seed": 7},
+                                 "Connection: close")
+        head, body = read_all(sock).split(b"\r\n\r\n", 1)
+        self.assertRegex(head, rb"^HTTP/1\.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"
+                         rb"X-Request-Id: [0-9a-f]{16}\r\nDate: [^\r]+ GMT\r\nConnection: close\r\n"
+                         rb"Transfer-Encoding: chunked$")
+        chunks = split_chunks(body)
+        self.assertEqual([chunk.count(b"\n") for chunk in chunks], [1, 1, 1])
+        self.assertTrue(all(chunk.endswith(b"}\n") for chunk in chunks), chunks)
 
     def test_one_object(self):
         answer = self.generate(seed=7)
@@ -74,6 +88,29 @@ class Generate(GatewayTest):
         self.assertEqual(self.drawn(seed=5, options={"seed": 6})["seed"], 6)
         self.assertEqual(self.drawn(seed=5, options={})["seed"], 5)
         self.assertEqual(self.generate(options={"seed": "x"}).status, 200)
+
+    def test_step_cache(self):
+        for members, cache in (({}, None), ({"step_cache": "off"}, None), ({"step_cache": ""}, None),
+                               ({"step_cache": "teacache"}, ("teacache", 0.15)),
+                               ({"options": {"step_cache": "teacache:0.3"}}, ("teacache", 0.3)),
+                               ({"options": {"step_cache": "reference"}}, ("reference", 0.15)),
+                               ({"step_cache": "reference:0", "options": {"step_cache": "teacache"}}, ("reference", 0)),
+                               ({"model": "cached"}, ("teacache", 0.25)),
+                               ({"model": "cached", "step_cache": "off"}, None),
+                               ({"model": "cached", "step_cache": "reference:.5"}, ("reference", 0.5)),
+                               ({"model": "odd"}, None)):
+            answer = self.generate(steps=8, **members)
+            drawn = asked(answer.json["image"])
+            self.assertEqual((drawn.get("step_cache"), drawn.get("step_cache_threshold")), cache or (None, None), members)
+            self.assertEqual(answer.json.get("steps_reused"), 4 if cache else None, members)
+        for text in ("on", "teacache:", "teacache:x", "teacache:-1", "teacache:1e9", "teacache:nan", "off:1", "TeaCache",
+                     "reference:0.1x", "teacache:."):
+            for members in ({"step_cache": text}, {"options": {"step_cache": text}}):
+                self.refused(self.generate(**members), 400, "step_cache must be off, teacache or reference, the latter "
+                             f"two also with a threshold from 0 to 1000 as in teacache:0.2, not '{text}'")
+        self.assertIn("step_cache", self.generate(options={"step_cache": 1}).error)
+        last = self.generate(stream=True, steps=6, step_cache="teacache").lines[-1]
+        self.assertEqual(last["steps_reused"], 3)
 
     def test_seeds(self):
         for seed in (0, -1, None):
@@ -191,6 +228,28 @@ class Generate(GatewayTest):
             self.refused(answer, 500, "runner exited: exit status 3: no usable device")
         self.assertFalse([m for m in self.gateway.ps() if m["name"] in ("bad-model:latest", "crash-load:latest")
                           and m["state"] != "stopping"])
+
+
+class StepCacheOfTheServer(unittest.TestCase):
+    def drawn(self, value):
+        gateway = Gateway(("ok",), {"OLLAMA_STEP_CACHE": value})
+        try:
+            gateway.store.model("cached", params={"step_cache": "reference:0.25"})
+            drawn = []
+            for members in ({"model": "ok"}, {"model": "ok", "step_cache": "off"}, {"model": "cached"}):
+                answer = gateway.request("POST", "/api/generate", {"prompt": "x", "stream": False, **members})
+                told = asked(answer.json["image"])
+                drawn.append((told.get("step_cache"), told.get("step_cache_threshold")))
+            return drawn, gateway.log()
+        finally:
+            gateway.close()
+
+    def test_environment(self):
+        drawn, _ = self.drawn("teacache:0.5")
+        self.assertEqual(drawn, [("teacache", 0.5), (None, None), ("reference", 0.25)])
+        drawn, log = self.drawn("often")
+        self.assertEqual(drawn, [(None, None), (None, None), ("reference", 0.25)])
+        self.assertIn("STEP_CACHE is not used: step_cache must be off, teacache or reference", log)
 
 
 if __name__ == "__main__":

@@ -192,7 +192,7 @@ class Http(GatewayTest):
         self.gateway.get("/api/version", **{"X-Request-Id": "logged-once"})
         wait_for("the line", lambda: "logged-once" in self.gateway.log())
         (line,) = [line for line in self.gateway.log().splitlines() if "logged-once" in line]
-        self.assertRegex(line, r'level=INFO .*200 \| .* 127\.0\.0\.1 \| GET +\\"/api/version\\" id=logged-once')
+        self.assertRegex(line, r'level=INFO .*200 \| .* 127\.0\.0\.1 \| GET +\\"/api/version\\"" id=logged-once$')
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """POST /v1/images/generations: one object, server-sent events, OpenAI's errors."""
 import base64
 import json
+import re
 
-from gateway_test import GatewayTest, unittest
+from gateway_test import GatewayTest, read_all, split_chunks, unittest
+from picture_files import png
 
 
 class Images(GatewayTest):
-    models = ("ok", "fail", "bad-model")
+    models = ("ok", "fail", "bad-model", "big")
 
     @classmethod
     def setUpClass(cls):
@@ -50,6 +52,50 @@ class Images(GatewayTest):
         answer = self.ask({"Accept": "text/event-stream"}, stream=False)
         self.assertEqual(answer.headers["Content-Type"], "application/json")
 
+    OPENAI_EVENT = (rb'event: (image_\w+)\.completed\ndata: \{"type":"\1\.completed","b64_json":"([A-Za-z0-9+/]+=*)",'
+                    rb'"created_at":\d{10},"size":"128x96","quality":"(\w+)","background":"opaque",'
+                    rb'"output_format":"png","usage":\{"input_tokens":6,"output_tokens":0,"total_tokens":6,'
+                    rb'"input_tokens_details":\{"image_tokens":0,"text_tokens":6\}\},"seed":(\d+)\}')
+
+    def test_openai_events(self):
+        for headers, members, quality in (({}, {"partial_images": 0}, b"auto"), ({"X-Stainless-Lang": "js"}, {}, b"auto"),
+                                          ({}, {"partial_images": 3, "quality": "high"}, b"high")):
+            answer = self.ask(headers, stream=True, seed=3, steps=2, n=2, size="128x96", **members)
+            self.assertEqual(answer.headers["Content-Type"], "text/event-stream")
+            events = answer.body.split(b"\n\n")
+            self.assertEqual(events[:2] + events[3:5] + events[6:],
+                             [b": step 1/4", b": step 2/4", b": step 3/4", b": step 4/4", b""])
+            for event, seed in ((events[2], b"3"), (events[5], b"4")):
+                match = re.fullmatch(self.OPENAI_EVENT, event)
+                self.assertTrue(match, event)
+                self.assertEqual((match[1], match[3], match[4]), (b"image_generation", quality, seed))
+                self.assertEqual(json.loads(base64.b64decode(match[2]))["seed"], int(seed))
+        self.assertEqual(self.ask(partial_images=2).headers["Content-Type"], "application/json")
+        self.assertIn(b"event: progress", self.ask(stream=True, partial_images=None).body)
+        answer = self.gateway.post("/v1/images/edits", {
+            "model": "ok", "prompt": "a tree", "stream": True, "partial_images": 1, "size": "128x96",
+            "image": base64.b64encode(png()).decode()})
+        self.assertRegex(answer.body.split(b"\n\n")[-2], self.OPENAI_EVENT)
+        self.assertIn(b"event: image_edit.completed", answer.body)
+
+    def test_openai_events_that_fail(self):
+        events = self.ask(model="fail", stream=True, partial_images=0).body.split(b"\n\n")
+        self.assertEqual(events[-2], b'event: error\ndata: {"error":{"message":"the picture is not finite",'
+                         b'"type":"api_error","param":null,"code":null}}')
+
+    def test_chunks(self):
+        """One chunk an event, whole, as it is flushed."""
+        sock = self.gateway.send("POST", "/v1/images/generations", {
+            "model": "ok", "prompt": "a tree", "stream": True, "seed": 1, "steps": 1, "size": "64x64"}, "Connection: close")
+        head, body = read_all(sock).split(b"\r\n\r\n", 1)
+        self.assertRegex(head, rb"^HTTP/1\.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
+                         rb"X-Request-Id: [0-9a-f]{16}\r\nDate: [^\r]+ GMT\r\nConnection: close\r\n"
+                         rb"Transfer-Encoding: chunked$")
+        chunks = split_chunks(body)
+        self.assertEqual(chunks[0], b'event: progress\ndata: {"step":1,"total":1}\n\n')
+        self.assertRegex(chunks[1], rb'^event: done\ndata: \{"created":\d{10},"data":\[\{"seed":1,"b64_json":"[^"]+"\}\]\}\n\n$')
+        self.assertEqual(len(chunks), 2)
+
     def test_failures(self):
         events = self.ask(model="fail", stream=True).body.split(b"\n\n")
         self.assertEqual(events[-2], b'event: error\ndata: {"error":{"message":"the picture is not finite",'
@@ -85,18 +131,60 @@ class Images(GatewayTest):
             self.refused(self.ask(n=n), 400, "n must be between 1 and 10")
         self.assertEqual(self.ask(n="2").status, 400)
         self.assertEqual(self.ask(response_format="b64_json", output_format="png").status, 200)
-        for member, value in (("response_format", "url"), ("response_format", "x"), ("output_format", "tiff")):
-            answer = self.ask(**{member: value})
-            self.assertEqual(answer.status, 400)
-            self.assertIn(member, answer.error)
+        for member, value, error in (
+                ("response_format", "x", "response_format must be b64_json or url, not 'x'"),
+                ("output_format", "tiff", "output_format must be png, jpeg or webp, not 'tiff'"),
+                ("output_format", "jpeg", "output_format jpeg is not supported yet, use png"),
+                ("output_format", "webp", "output_format webp is not supported yet, use png"),
+                ("output_compression", 101, "member 'output_compression' is 101, must be 0 to 100"),
+                ("output_compression", "9", "cannot read string as member 'output_compression' of type integer"),
+                ("partial_images", 4, "member 'partial_images' is 4, must be 0 to 3"),
+                ("partial_images", -1, "member 'partial_images' is -1, must be 0 to 3")):
+            self.refused(self.ask(**{member: value}), 400, error)
 
     def test_quality_and_ignored_members(self):
         for quality, steps in (("low", 2), ("medium", 4), ("high", 8), ("hd", 4)):
             self.assertEqual(self.drawn(quality=quality)[0]["steps"], steps)
         self.assertEqual(self.drawn(quality="high", steps=3)[0]["steps"], 3)
-        answer = self.ask(style="vivid", user="u", quality="hd")
-        self.assertEqual(answer.headers["X-Easel-Ignored"], "quality, style, user")
-        self.assertNotIn("X-Easel-Ignored", self.ask().headers)
+        answer = self.ask(style="vivid", user="u", quality="hd", output_compression=50)
+        self.assertEqual(answer.headers["X-Easel-Ignored"], "quality, output_compression, style, user")
+        self.assertNotIn("X-Easel-Ignored", self.ask(quality=None, style=None, sampler=None).headers)
+        answer = self.ask(sampler="euler", **{"a b\r\nX-Evil: 1": 1, "N": 1})
+        self.assertEqual(answer.headers["X-Easel-Ignored"], "sampler, a b??X-Evil? 1")
+        self.assertNotIn("X-Evil", answer.headers)
+        answer = self.ask(**{"member%03d" % i: i for i in range(100)})
+        self.assertRegex(answer.headers["X-Easel-Ignored"], r"^member000, (member\d{3}, )*member\d{3}$")
+
+    def test_aliases(self):
+        for members, wanted in (({"num_inference_steps": 3}, {"steps": 3}), ({"steps": 2, "num_inference_steps": 3}, {"steps": 2}),
+                                ({"guidance_scale": 2.5}, {"guidance": 2.5}), ({"cfg_scale": 3}, {"guidance": 3.0}),
+                                ({"guidance": 1.5, "cfg_scale": 3, "guidance_scale": 4}, {"guidance": 1.5}),
+                                ({"negative_prompt": "dull", "guidance": 2}, {"negative": "dull"}),
+                                ({"negative": "dull", "cfg_scale": 2}, {"negative": "dull"})):
+            picture = self.drawn(**members)[0]
+            self.assertEqual({k: picture.get(k) for k in wanted}, wanted, members)
+
+    def test_urls(self):
+        answer = self.ask(response_format="url", n=2, seed=4)
+        for seed, entry in enumerate(answer.json["data"], 4):
+            self.assertEqual(list(entry), ["seed", "url", "b64_json"])
+            self.assertEqual(entry["seed"], seed)
+            path = re.fullmatch(rf"http://127\.0\.0\.1:{self.gateway.port}(/v1/images/files/[0-9a-f]{{32}}\.png)",
+                                entry["url"]).group(1)
+            file = self.gateway.get(path)
+            self.assertEqual((file.status, file.headers["Content-Type"]), (200, "image/png"))
+            self.assertEqual(file.body, base64.b64decode(entry["b64_json"]))
+            self.assertEqual(self.gateway.request("HEAD", path).status, 405)
+        answer = self.gateway.get("/v1/images/files/" + "0" * 32 + ".png")
+        self.assertEqual((answer.status, answer.json["error"]["type"]), (404, "not_found_error"))
+        answer = self.ask({"Host": "localhost:1"}, response_format="url", stream=True)
+        self.assertIn(b'"url":"http://localhost:1/v1/images/files/', answer.body)
+
+    def test_kept_files_are_bounded(self):
+        """The oldest goes first: 13 of 20 MB are more than are kept."""
+        urls = [self.ask(model="big", response_format="url").json["data"][0]["url"] for _ in range(14)]
+        found = [self.gateway.get(url[url.index("/v1"):]).status for url in urls]
+        self.assertEqual(found, [404] * 2 + [200] * 12)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 import json
 import os
 import subprocess
+import time
 
-from gateway_test import GATEWAY, GatewayTest, unittest
+from gateway_test import GATEWAY, GatewayTest, unittest, wait_for
 
 LICENSE = "application/vnd.ollama.image.license"
 
@@ -155,6 +156,42 @@ class Routes(GatewayTest):
         self.assertEqual((model["size"], model["size_vram"], model["context_length"]), (1500, 0, 0))
         self.assertEqual((model["state"], model["device"]), ("idle", "Fake Device"))
         self.assertGreater(model["expires_at"], "2200")
+
+
+class Lists(GatewayTest):
+    """What is kept of a model from one list to the next must not outlive it."""
+    models = ()
+
+    def digests(self):
+        tags = {model["name"]: model["digest"] for model in self.gateway.get("/api/tags").json["models"]}
+        self.assertEqual(sorted(tags), sorted(model["id"] for model in self.gateway.get("/v1/models").json["data"]))
+        return tags
+
+    def test_disk_is_looked_at(self):
+        store = self.gateway.store
+        path = os.path.join(store.root, "manifests/registry.ollama.ai/library/a/latest")
+        wanted = {"a:latest": store.model("a"), "b:latest": store.model("b")}
+        self.assertEqual(self.digests(), wanted)
+        wait_for("files old enough to be kept", lambda: time.time() - os.stat(path).st_ctime > 1.2)
+        for _ in range(3):
+            self.assertEqual(self.digests(), wanted)
+            self.assertNotIn("parameters", self.gateway.post("/api/show", {"model": "A"}).json)
+        wanted["a:latest"] = store.model("a", params={"steps": 3})
+        for _ in range(2):
+            self.assertIn("steps", self.gateway.post("/api/show", {"model": "A"}).json["parameters"])
+            self.assertEqual(self.gateway.post("/api/generate", {"model": "a"}).status, 200)
+        self.assertEqual(self.gateway.ps()[0]["digest"], wanted["a:latest"])
+        wanted["c:latest"] = store.model("c")
+        self.assertEqual(self.digests(), wanted)
+        self.assertEqual(self.gateway.request("DELETE", "/api/delete", {"model": "b"}).status, 200)
+        del wanted["b:latest"]
+        self.assertEqual(self.digests(), wanted)
+        self.assertEqual(self.gateway.post("/api/copy", {"source": "a", "destination": "d"}).status, 200)
+        self.assertEqual(self.digests(), {**wanted, "d:latest": wanted["a:latest"]})
+        with open(path, "w", encoding="ascii") as file:
+            file.write("{")
+        self.assertNotIn("a:latest", self.digests())
+        self.assertEqual(self.gateway.post("/api/show", {"model": "a"}).status, 500)
 
 
 class Empty(GatewayTest):

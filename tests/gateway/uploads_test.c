@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -133,6 +134,31 @@ static void test_without_pictures_nobody_is_refused(void **state)
 	assert_int_equal(submit(w, 3, 0, &err), 0);
 }
 
+/* Small prompts always have room, long ones count until the job ends. */
+static void test_prompts_count(void **state)
+{
+	struct uploads all = { .max = 100000 };
+	struct job a = { 0 }, b = { 0 }, c = { 0 };
+
+	(void)state;
+	a.params.prompt = calloc(1, 90001);
+	memset(a.params.prompt, 'x', 90000);
+	b.params.prompt = strdup("short");
+	b.params.negative = strdup("not that");
+	c.params.prompt = strdup(a.params.prompt);
+	assert_true(job_hold_prompts(&a, &all));
+	assert_int_equal(all.held, 90000);
+	assert_true(job_hold_prompts(&b, &all));
+	assert_int_equal(all.held, 90013);
+	assert_false(job_hold_prompts(&c, &all));
+	job_clear(&a);
+	assert_int_equal(all.held, 13);
+	assert_true(job_hold_prompts(&c, &all));
+	job_clear(&b);
+	job_clear(&c);
+	assert_int_equal(all.held, 0);
+}
+
 static void test_who_leaves_makes_room(void **state)
 {
 	struct world *w = *state;
@@ -148,6 +174,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_counted_until_the_last_reference),
+		cmocka_unit_test(test_prompts_count),
 		cmocka_unit_test_setup_teardown(test_refused_above_the_bound, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_without_pictures_nobody_is_refused, setup,
 						teardown),

@@ -1,4 +1,8 @@
 /* 3x3 convolution: plain, over an input read at twice its size, and of every second place. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "tests/ops/harness.h"
 
 static const struct conv_case { uint32_t h, w, c, n; enum conv_size size; } cases[] = {
@@ -46,6 +50,42 @@ static void run_case(struct bench *b, const struct conv_case *c, const struct we
 	bench_end(b, op_conv3x3(g, x.tensor, c->h, c->w, c->size, &w.weight, &v.weight), y, BOUND_F32);
 }
 
+/* One group over everything, then silu; into fresh floats that the bench frees. */
+static void normalized(const struct operand *x, size_t n, uint32_t channels, const float *w, const float *bias, float *y)
+{
+	double mean = 0, squares = 0;
+
+	for (size_t i = 0; i < n; i++)
+		mean += (double)x->v[i] / (double)n;
+	for (size_t i = 0; i < n; i++)
+		squares += (x->v[i] - mean) * (x->v[i] - mean) / (double)n;
+	for (size_t i = 0; i < n; i++) {
+		const double v = (x->v[i] - mean) / sqrt(squares + 1e-6) * w[i % channels] + bias[i % channels];
+
+		y[i] = (float)(v / (1 + exp(-v)));
+	}
+}
+
+/* What the VAE does before nearly every convolution; on the host it is one node. */
+static void run_normed(struct bench *b, const struct conv_case *c, const struct weight_form *f)
+{
+	const char *set = getenv("EASEL_KERNELS");
+	struct graph *g = bench_begin(b, "group norm, conv3x3 %ux%u %u->%u%s %s at %u", c->w, c->h, c->c, c->n,
+				      size_names[c->size], dtype_name(f->dtype), (unsigned)f->offset);
+	struct operand x = bench_tensor(b, c->h * c->w, c->c, 1), normal = bench_tensor(b, c->h * c->w, c->c, 1);
+	struct operand w = bench_weight(b, f->dtype, f->offset, 3, (const uint32_t[]){ 9, c->n, c->c });
+	struct operand v = bench_weight(b, f->dtype, f->offset, 1, (const uint32_t[]){ c->n });
+	struct operand nw = bench_weight(b, f->dtype, f->offset, 1, (const uint32_t[]){ c->c });
+	struct operand nb = bench_weight(b, f->dtype, f->offset, 1, (const uint32_t[]){ c->c });
+	double *y = bench_doubles(b, (size_t)c->h * c->w * c->n * (c->size == CONV_DOUBLE ? 4 : 1));
+	T h = op_group_norm(g, x.tensor, 1, &nw.weight, &nb.weight, 1e-6f, true);
+
+	normalized(&x, (size_t)c->h * c->w * c->c, c->c, nw.v, nb.v, normal.v);
+	reference(c, normal.v, w.v, v.v, y);
+	bench_expect_nodes(b, set && !strncmp(set, "host", 4) ? 2 + 3 + 1 : 2 + 4 + 1);
+	bench_end(b, op_conv3x3(g, h, c->h, c->w, c->size, &w.weight, &v.weight), y, BOUND_F32);
+}
+
 int main(void)
 {
 	struct bench *b = bench_open();
@@ -53,5 +93,7 @@ int main(void)
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 		for (size_t f = 0; f < n_weight_forms; f++)
 			run_case(b, &cases[i], &weight_forms[f]);
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		run_normed(b, &cases[i], &weight_forms[i % n_weight_forms]);
 	return bench_close(b);
 }

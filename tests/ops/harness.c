@@ -32,6 +32,7 @@ struct bench {
 	double *doubles[MAX_OPERANDS];
 	unsigned n_inputs, n_values, n_buffers, n_doubles;
 	unsigned cases, failures;
+	size_t nodes;                           /* expected; 0: any */
 };
 
 const struct weight_form weight_forms[] = {
@@ -91,6 +92,11 @@ struct bench *bench_open(void)
 	b->random = 88172645463325252u;
 	reserve_arena(b);
 	return b;
+}
+
+const struct kernel_set_row *bench_kernels(const struct bench *b)
+{
+	return &kernel_sets[b->kernels.set];
 }
 
 int bench_close(struct bench *b)
@@ -198,6 +204,97 @@ struct operand bench_weight(struct bench *b, enum dtype dtype, uint64_t offset, 
 	return o;
 }
 
+void bench_expect_nodes(struct bench *b, size_t n)
+{
+	b->nodes = n;
+}
+
+static unsigned char random_byte(struct bench *b)
+{
+	random_value(b);
+	return (unsigned char)(b->random >> 32);
+}
+
+/* Zeroed; what lies around it in its buffer is not. */
+static unsigned char *quant_array(struct bench *b, struct weight_array *a, uint64_t offset, uint64_t bytes)
+{
+	struct err err = { 0 };
+	unsigned char *at;
+
+	need(b->n_buffers < MAX_OPERANDS, b->name, NULL);
+	need(vk_buffer_create(b->vk, VK_HOST, offset + bytes + 80, &a->buffer, &err) == 0, b->name, &err);
+	b->buffers[b->n_buffers++] = a->buffer;
+	a->offset = offset;
+	a->bytes = bytes;
+	at = vk_buffer_map(a->buffer);
+	memset(at, 0xFF, offset + bytes + 80);
+	memset(at + offset, 0, bytes);
+	return at + offset;
+}
+
+/* Codes that are no NaN, and halves of a sensible size where blocks hold them. */
+static void random_codes(struct bench *b, const struct quant *q, unsigned char *to, uint64_t bytes)
+{
+	static const struct { int first, last; } halves[QUANT_FORMATS] = {
+		[QUANT_Q8_0] = { 0, 1 }, [QUANT_Q4_0] = { 0, 1 }, [QUANT_Q4_K] = { 0, 3 }, [QUANT_Q5_K] = { 0, 3 },
+		[QUANT_Q6_K] = { 208, 209 },
+	};
+	const struct quant_form *f = &quant_forms[q->format];
+
+	for (uint64_t i = 0; i < bytes; i++) {
+		const int at = (int)(i % f->block_bytes);
+
+		to[i] = random_byte(b);
+		if (f->scales != QUANT_SCALES_INSIDE)
+			to[i] ^= (to[i] & 0x7f) == 0x7f ? 0x40 : 0;
+		else if (at >= halves[q->format].first && at <= halves[q->format].last && at % 2)
+			to[i] = 0x24 | (to[i] & 0x80);
+	}
+}
+
+static void random_scales(struct bench *b, const struct quant *q, unsigned char *to, uint64_t bytes)
+{
+	const size_t size = dtype_size(q->scale_dtype);
+
+	for (uint64_t i = 0; i < bytes; i += quant_forms[q->format].scales == QUANT_SCALES_FLOAT ? size : 1) {
+		float value = 0.02f * random_value(b);
+
+		if (quant_forms[q->format].scales == QUANT_SCALES_E8M0)
+			to[i] = (unsigned char)(120 + random_byte(b) % 8);
+		else if (quant_forms[q->format].scales == QUANT_SCALES_E4M3)
+			to[i] = (unsigned char)(random_byte(b) % 0x40);
+		else
+			store(q->scale_dtype, &value, to + i);
+	}
+}
+
+struct operand bench_quantised(struct bench *b, const struct quant *form, uint64_t offset, uint32_t rows,
+			       uint32_t cols)
+{
+	const struct quant_sizes s = quant_sizes(form, rows, cols);
+	struct operand o = { .v = random_values(b, (size_t)rows * cols, 0) };
+	struct weight *w = &o.weight;
+	struct weight_array data = { 0 };
+	unsigned char *codes = quant_array(b, &data, offset, s.data);
+	unsigned char *scale = s.scale ? quant_array(b, &w->scale, offset, s.scale) : NULL;
+	unsigned char *bias = s.bias ? quant_array(b, &w->bias, offset, s.bias) : NULL;
+	const struct quant_rows r = { .quant = *form, .cols = cols, .data = codes, .scale = scale, .bias = bias };
+
+	w->buffer = data.buffer;
+	w->offset = offset;
+	w->bytes = s.data;
+	w->rank = 2;
+	w->dim[0] = rows;
+	w->dim[1] = cols;
+	w->quant = *form;
+	random_codes(b, form, codes, s.data);
+	random_scales(b, form, scale, s.scale);
+	random_scales(b, form, bias, s.bias);
+	for (uint32_t i = 0; i < rows; i++)
+		quant_decode(&r, i, 0, cols, o.v + (size_t)i * cols);
+	return o;
+}
+
 double *bench_doubles(struct bench *b, size_t n)
 {
 	double *d = calloc(n ? n : 1, sizeof *d);
@@ -260,6 +357,9 @@ static void run(struct bench *b, T y, float *result)
 	need(graph_run(b->g, NULL, NULL, &err) == 0, b->name, &err);
 	check_guard(b, planned);
 	graph_read(b->g, y, result);
+	if (b->nodes && graph_n_nodes(b->g) != b->nodes)
+		fail(b, "%zu nodes, not %zu", graph_n_nodes(b->g), b->nodes);
+	b->nodes = 0;
 }
 
 static void clear(struct bench *b)
@@ -318,5 +418,16 @@ void bench_end_nan(struct bench *b, T y)
 	if (numbers)
 		fail(b, "%zu elements are numbers", numbers);
 	free(result);
+	clear(b);
+}
+
+void bench_end_error(struct bench *b, const char *text)
+{
+	struct err err = { 0 };
+	const int r = graph_build(b->g, &b->arena, &err);
+
+	if (r != -EINVAL || !strstr(err.text, text))
+		fail(b, "'%s' (%d) does not say '%s'", err.text, r, text);
+	b->cases++;
 	clear(b);
 }

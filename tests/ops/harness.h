@@ -15,6 +15,7 @@
 struct bench;
 
 struct bench *bench_open(void);                 /* ends with 77 and a reason without a device */
+const struct kernel_set_row *bench_kernels(const struct bench *b);
 int bench_close(struct bench *b);               /* exit status: 1 if anything differed or the layer spoke */
 struct graph *bench_begin(struct bench *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -30,6 +31,16 @@ struct operand bench_tensor(struct bench *b, uint32_t rows, uint32_t cols, float
 struct operand bench_weight(struct bench *b, enum dtype dtype, uint64_t offset, unsigned rank, const uint32_t *dim);
 
 /*
+ * A matrix of random codes in a quantised form, every array at offset bytes inside a buffer of
+ * its own; v is what quant_decode() makes of it.
+ */
+struct operand bench_quantised(struct bench *b, const struct quant *form, uint64_t offset, uint32_t rows,
+			       uint32_t cols);
+
+/* The next bench_end() also wants this many nodes, after joining; those of operands and of the end count. */
+void bench_expect_nodes(struct bench *b, size_t n);
+
+/*
  * Builds, runs, compares: root mean square of the difference <= bound times that of ref, or
  * the kernel set's own where that is wider. Frees all.
  */
@@ -40,6 +51,9 @@ void bench_set(struct bench *b, const struct operand *o, size_t i, float value);
 
 /* As bench_end(), for a y that must be NaN everywhere. */
 void bench_end_nan(struct bench *b, T y);
+
+/* The graph must not build, for a reason that says text. */
+void bench_end_error(struct bench *b, const char *text);
 
 double *bench_doubles(struct bench *b, size_t n);       /* zeroed, freed by bench_end() */
 

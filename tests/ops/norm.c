@@ -35,6 +35,40 @@ static void run_rows(struct bench *b, const struct row_case *c, const struct wei
 		  BOUND_F32);
 }
 
+enum tail { ADD, SCALE1, SCALE1_ADD, GATE_ADD, TAILS };
+
+/* A norm and what the models do with it are one node. */
+static void run_tail(struct bench *b, const struct row_case *c, const struct weight_form *f, enum tail tail)
+{
+	struct graph *g = bench_begin(b, "norm %ux%u with tail %d", c->rows, c->cols, tail);
+	struct operand x = bench_tensor(b, c->rows, c->cols, 3), row = bench_tensor(b, 1, c->cols, 1);
+	struct operand other = bench_tensor(b, tail == SCALE1_ADD ? 1 : c->rows, c->cols, 1);
+	struct operand w = bench_weight(b, f->dtype, f->offset, 1, (const uint32_t[]){ c->cols });
+	double *y = bench_doubles(b, (size_t)c->rows * c->cols);
+	T z = tail == SCALE1_ADD ? op_layer_norm(g, x.tensor, c->eps) : op_rms_norm(g, x.tensor, &w.weight, c->eps);
+
+	for (uint32_t i = 0; i < c->rows; i++) {
+		double *at = y + (size_t)i * c->cols;
+
+		normalize(x.v + (size_t)i * c->cols, c->cols, c->eps, tail == SCALE1_ADD,
+			  tail == SCALE1_ADD ? NULL : w.v, at);
+		for (uint32_t k = 0; k < c->cols; k++) {
+			const double o = other.v[tail == SCALE1_ADD ? k : (size_t)i * c->cols + k];
+			const double by[] = { 1, 1 + (double)row.v[k], 1 + (double)row.v[k], tanh(row.v[k]) };
+
+			at[k] = at[k] * by[tail] + (tail == SCALE1 ? 0 : o);
+		}
+	}
+	switch (tail) {
+	case ADD: z = op_add(g, other.tensor, z); break;
+	case SCALE1: z = op_scale1(g, z, row.tensor); break;
+	case SCALE1_ADD: z = op_add(g, op_scale1(g, z, row.tensor), other.tensor); break;
+	default: z = op_gate_add(g, other.tensor, row.tensor, z);
+	}
+	bench_expect_nodes(b, 3 + 1 + 1);
+	bench_end(b, z, y, BOUND_F32);
+}
+
 static const struct group_case { uint32_t rows, channels, groups; bool silu; } group_cases[] = {
 	{ 1, 12, 2, false }, { 64, 8, 8, true }, { 513, 24, 4, true }, { 1500, 16, 8, false }, { 100, 30, 3, true }, { 700, 128, 32, true },
 };
@@ -82,6 +116,8 @@ int main(void)
 		run_rows(b, &row_cases[i], NULL);
 		for (size_t f = 0; f < n_weight_forms; f++)
 			run_rows(b, &row_cases[i], &weight_forms[f]);
+		for (int tail = ADD; tail < TAILS; tail++)
+			run_tail(b, &row_cases[i], &weight_forms[i % n_weight_forms], (enum tail)tail);
 	}
 	for (size_t i = 0; i < sizeof group_cases / sizeof group_cases[0]; i++)
 		for (size_t f = 0; f < n_weight_forms; f++)

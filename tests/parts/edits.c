@@ -73,7 +73,7 @@ static void draw(const char *prompt, const struct image *start, double strength,
 	struct err err = { 0 };
 
 	*ret = (struct result){ .start = copy(start), .mask = copy(mask) };
-	if (pipeline_generate(fixture.pipeline, &request, &hooks, &png, &err) < 0 ||
+	if (fixture_png(fixture.pipeline, &request, &hooks, &png, &err) < 0 ||
 	    image_read(png.data, png.len, LIMIT_INPUT_PIXELS, NULL, &ret->picture, &err) < 0)
 		fail_msg("%s: %s", prompt, err.text);
 	assert_null(ret->start.pixels);
@@ -210,17 +210,17 @@ static void test_refused(void **unused)
 
 	(void)unused;
 	pictures[1] = pictures[0];
-	assert_int_equal(pipeline_generate(fixture.pipeline, &request, NULL, &png, &err), -EINVAL);
+	assert_int_equal(fixture_png(fixture.pipeline, &request, NULL, &png, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "maximum is 1"));
 	request.n_images = 1;
 	request.mask = &mask;
-	assert_int_equal(pipeline_generate(fixture.pipeline, &request, NULL, &png, &err), -EINVAL);
+	assert_int_equal(fixture_png(fixture.pipeline, &request, NULL, &png, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "marks nothing"));
 	request.mask = &narrow;
-	assert_int_equal(pipeline_generate(fixture.pipeline, &request, NULL, &png, &err), -EINVAL);
+	assert_int_equal(fixture_png(fixture.pipeline, &request, NULL, &png, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "invalid mask: 1x5000: too narrow"));
 	request.images = &narrow;
-	assert_int_equal(pipeline_generate(fixture.pipeline, &request, NULL, &png, &err), -EINVAL);
+	assert_int_equal(fixture_png(fixture.pipeline, &request, NULL, &png, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "invalid image 0: 1x5000: too narrow"));
 	image_finish(&narrow);
 	image_finish(&pictures[0]);

@@ -29,7 +29,7 @@ static int draw(struct fixture *f, const struct pipeline_request *r,
 {
 	*png = (struct buf)BUF_INIT(1 << 20);
 	*err = (struct err){ 0 };
-	return pipeline_generate(f->pipeline, r, hooks, png, err);
+	return fixture_png(f->pipeline, r, hooks, png, err);
 }
 
 static void expect_picture(struct fixture *f, const struct buf *want)

@@ -62,6 +62,19 @@ void fixture_close(struct fixture *f)
 	temp_remove(f->folder);
 }
 
+int fixture_png(struct pipeline *p, const struct pipeline_request *r,
+		const struct pipeline_hooks *hooks, struct buf *png, struct err *err)
+{
+	struct image rgb;
+	int code = pipeline_generate(p, r, hooks, &rgb, err);
+
+	if (code < 0)
+		return code;
+	code = image_write_png(rgb.pixels, rgb.width, rgb.height, NULL, png, err);
+	image_finish(&rgb);
+	return code;
+}
+
 void taps_add(struct taps *t, const char *name, const float *data, size_t n)
 {
 	struct tap *tap;

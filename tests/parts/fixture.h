@@ -18,6 +18,9 @@ void fixture_import(struct fixture *f, const char *model_folder);
 /* fixture_import(), then pipeline_open(); an error fails the test. */
 void fixture_open(struct fixture *f, struct vk *vk, const char *model_folder);
 void fixture_close(struct fixture *f);
+/* pipeline_generate(), the picture as a PNG appended to png. */
+int fixture_png(struct pipeline *p, const struct pipeline_request *r,
+		const struct pipeline_hooks *hooks, struct buf *png, struct err *err);
 
 /* The intermediates of a run, by name. */
 struct tap {

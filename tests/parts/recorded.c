@@ -287,7 +287,7 @@ static void draw(struct run *r)
 	struct err err = { 0 };
 	size_t i;
 
-	if (pipeline_generate(r->pipeline, &r->request, &hooks, &png, &err) < 0)
+	if (fixture_png(r->pipeline, &r->request, &hooks, &png, &err) < 0)
 		fail_msg("%s: %s", r->rec->name, err.text);
 	for (i = 0; i < r->golden.n_tensors; i++)
 		compare_tensor(r, &r->golden.tensors[i]);

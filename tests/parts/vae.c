@@ -99,14 +99,14 @@ static void model_open(struct model *m, const char *name, const char *const *wit
 	struct err err;
 
 	if (model_bind(m, name, without, &err) < 0 ||
-	    weights_load(m->p.weights, vk, NULL, NULL, &err) < 0)
+	    weights_load(m->p.weights, vk, WEIGHTS_PICTURE, NULL, NULL, &err) < 0)
 		fail_msg("%s: %s", name, err.text);
 }
 
 static void model_close(struct model *m)
 {
-	stage_drop(&m->p.decode);
-	stage_drop(&m->p.encode);
+	stage_set_drop(&m->p.decode);
+	stage_set_drop(&m->p.encode);
 	arena_finish(vk, &m->p.shop.arena);
 	weights_close(vk, &m->p.weights);
 	m->family.vae->free(m->p.parts.vae);
@@ -551,14 +551,14 @@ static void test_no_room_at_all(void **unused)
 	for (i = 0; i < 2; i++) {
 		limits.arena_size = i ? bytes - 1 : 4096;
 		vk_limits_override(vk, &limits);
-		assert_int_equal(pipeline_generate(f.pipeline, &request, &hooks, &png, &err),
+		assert_int_equal(fixture_png(f.pipeline, &request, &hooks, &png, &err),
 				 -ENOMEM);
 		assert_non_null(strstr(err.text, "choose a smaller size"));
 		assert_false(worked);
 	}
 	limits.arena_size = real.arena_size;
 	vk_limits_override(vk, &limits);
-	assert_int_equal(pipeline_generate(f.pipeline, &request, NULL, &png, &err), 0);
+	assert_int_equal(fixture_png(f.pipeline, &request, NULL, &png, &err), 0);
 	buf_finish(&png);
 	fixture_close(&f);
 }

@@ -14,6 +14,7 @@
 #include "tests/golden.h"
 #include "tests/ops/vk/device.h"
 #include "tests/parts/fixture.h"
+#include "tests/temp.h"
 
 static struct vk *vk;
 
@@ -26,7 +27,7 @@ static struct buf draw(struct fixture *f)
 	struct buf png = BUF_INIT(1 << 20);
 	struct err err;
 
-	if (pipeline_generate(f->pipeline, &request, NULL, &png, &err) < 0)
+	if (fixture_png(f->pipeline, &request, NULL, &png, &err) < 0)
 		fail_msg("%s", err.text);
 	return png;
 }
@@ -103,9 +104,54 @@ static void test_any_way_of_loading(void **unused)
 	fixture_close(&f);
 }
 
+/* Whether files of this folder, without a name or with one, are mapped. */
+static bool mapped(const char *folder)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[4096];
+	bool found = false;
+
+	assert_non_null(maps);
+	while (!found && fgets(line, sizeof line, maps))
+		found = strstr(line, folder);
+	fclose(maps);
+	return found;
+}
+
+/* What must be copied all the same lies in a file of the cache folder, or else in memory. */
+static void test_copies(void **unused)
+{
+	char *folder = temp_create(), no_folder[2048];
+	char *before = getenv("EASEL_CACHE_DIR") ? strdup(getenv("EASEL_CACHE_DIR")) : NULL;
+	struct fixture f;
+	struct buf want;
+
+	(void)unused;
+	setenv("EASEL_CACHE_DIR", folder, 1);
+	fixture_open(&f, vk, golden_path("../../../demo/model"));
+	want = draw(&f);
+	assert_int_equal(mapped(folder), vk_limits(vk)->shares_memory);
+	assert_int_equal(temp_count(folder, "."), 0);
+
+	temp_write(folder, "file", "x", 1);
+	snprintf(no_folder, sizeof no_folder, "%s/file/cache", folder);
+	setenv("EASEL_CACHE_DIR", no_folder, 1);
+	expect_same(&f, &want);
+	assert_false(mapped(folder));
+	buf_finish(&want);
+	fixture_close(&f);
+	temp_remove(folder);
+	unsetenv("EASEL_CACHE_DIR");
+	if (before)
+		setenv("EASEL_CACHE_DIR", before, 1);
+	free(before);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_any_way_of_loading) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_any_way_of_loading), cmocka_unit_test(test_copies),
+	};
 
 	vk = device_open();
 	return device_close(&vk, cmocka_run_group_tests(tests, NULL, NULL));

@@ -321,6 +321,7 @@ static void wrong_requests(void **state)
 		{ "{\"steps\":1.5}", "parameter 'steps' must be an integer" },
 		{ "{\"guidance\":-1}", "parameter 'guidance' must be a number" },
 		{ "{\"negative_prompt\":3}", "parameter 'negative_prompt' must be a string" },
+		{ "{\"step_cache\":\"sometimes\"}", "step_cache must be off, teacache or reference" },
 	};
 
 	(void)state;

@@ -17,10 +17,12 @@
 #include <cmocka.h>
 
 #include "common/frame.h"
+#include "common/limits.h"
 #include "common/log.h"
 #include "common/manifest.h"
 #include "common/proto.h"
 #include "common/timefmt.h"
+#include "runner/image/image.h"
 #include "runner/link.h"
 #include "tests/golden.h"
 #include "tests/runner/folder.h"
@@ -121,7 +123,7 @@ static struct msg get(struct peer *p, unsigned state, enum msg_type type)
 	return m;
 }
 
-/* Skips progress. */
+/* Skips progress, and that it is drawn. */
 static struct msg get_end(struct peer *p)
 {
 	for (;;) {
@@ -130,7 +132,7 @@ static struct msg get_end(struct peer *p)
 
 		assert_true(next(p, &f));
 		assert_int_equal(msg_decode(f.data, f.len, PROTO_RUNNER, PROTO_BUSY, &m, NULL), 0);
-		if (m.type != MSG_PROGRESS)
+		if (m.type != MSG_PROGRESS && m.type != MSG_DRAWN)
 			return m;
 		msg_clear(&m);
 	}
@@ -182,16 +184,39 @@ static void load(struct peer *p)
 	msg_clear(&m);
 }
 
-static void put_generate(struct peer *p, uint64_t job, char *prompt)
+static void put_generate_of(struct peer *p, uint64_t job, char *prompt, uint32_t side)
 {
 	put(p, (struct msg){ .type = MSG_GENERATE, .generate = {
-		.job = job, .prompt = prompt, .width = 64, .height = 64, .steps = 3, .seed = 5,
+		.job = job, .prompt = prompt, .width = side, .height = side, .steps = 3, .seed = 5,
 		.cfg_truncation = 1 } });
+}
+
+/* More bytes than any socket's buffer. */
+static void put_generate(struct peer *p, uint64_t job, char *prompt)
+{
+	put_generate_of(p, job, prompt, 704);
+}
+
+static void expect_drawn(struct peer *p, uint64_t job)
+{
+	struct msg m = get(p, PROTO_BUSY, MSG_DRAWN);
+
+	assert_int_equal(m.drawn.job, job);
+	msg_clear(&m);
+}
+
+static void expect_binary(struct peer *p, uint64_t bytes)
+{
+	struct frame f;
+
+	assert_true(next(p, &f));
+	assert_int_equal(f.kind, FRAME_BINARY);
+	assert_int_equal(f.len, bytes);
+	assert_memory_equal(f.data, "\x89PNG", 4);
 }
 
 static void draw(struct peer *p, uint64_t job)
 {
-	struct frame f;
 	struct msg m;
 
 	put_generate(p, job, TEXT("a cat"));
@@ -201,14 +226,13 @@ static void draw(struct peer *p, uint64_t job)
 		assert_int_equal(m.progress.step, i);
 		msg_clear(&m);
 	}
-	m = get(p, PROTO_BUSY, MSG_IMAGE);
+	expect_drawn(p, job);
+	m = get(p, PROTO_IDLE, MSG_IMAGE);
 	assert_int_equal(m.image.job, job);
 	assert_int_equal(m.image.seed, 5);
-	assert_int_equal(m.image.bytes, 1000000);
+	assert_true(m.image.bytes > 1000000);
+	expect_binary(p, m.image.bytes);
 	msg_clear(&m);
-	assert_true(next(p, &f));
-	assert_int_equal(f.kind, FRAME_BINARY);
-	assert_int_equal(f.len, 1000000);
 }
 
 static void expect_failed(struct peer *p, uint64_t job, const char *code)
@@ -254,6 +278,76 @@ static void cancelled(void **state)
 	/* One that comes too late is legal and does nothing. */
 	put(&p, (struct msg){ .type = MSG_CANCEL, .cancel.job = 7 });
 	draw(&p, 8);
+	assert_int_equal(end(&p), 0);
+}
+
+/* Of two pictures one is drawn while the other becomes a PNG. */
+static void one_behind_the_other(void **state)
+{
+	unsigned images = 0, drawn = 1;
+	struct peer p;
+	struct msg m;
+
+	(void)state;
+	start(&p, NULL);
+	load(&p);
+	put_generate(&p, 1, TEXT("a cat"));
+	while (images < 4) {
+		struct frame f;
+
+		assert_true(next(&p, &f));
+		assert_int_equal(msg_decode(f.data, f.len, PROTO_RUNNER, PROTO_BUSY, &m, NULL), 0);
+		if (m.type == MSG_DRAWN) {
+			assert_int_equal(m.drawn.job, drawn);
+			assert_int_equal(images, drawn - 1);    /* no more than that are in memory */
+			if (drawn++ < 4)
+				put_generate(&p, drawn, TEXT("a cat"));
+		} else if (m.type == MSG_IMAGE) {
+			assert_int_equal(m.image.job, ++images);
+			expect_binary(&p, m.image.bytes);
+		} else {
+			assert_int_equal(m.type, MSG_PROGRESS);
+			assert_int_equal(m.progress.job, drawn);
+		}
+		msg_clear(&m);
+	}
+	draw(&p, 5);
+	assert_int_equal(end(&p), 0);
+}
+
+static void skip_progress(struct peer *p, uint64_t job, uint32_t steps)
+{
+	for (uint32_t i = 1; i <= steps; i++) {
+		struct msg m = get(p, PROTO_BUSY, MSG_PROGRESS);
+
+		assert_int_equal(m.progress.job, job);
+		msg_clear(&m);
+	}
+}
+
+/* The encoder stops, and what is drawn meanwhile goes on. */
+static void cancelled_while_encoding(void **state)
+{
+	struct peer p;
+	struct msg m;
+
+	(void)state;
+	start(&p, NULL);
+	load(&p);
+	put_generate_of(&p, 1, TEXT("a cat"), LIMIT_SIDE);
+	skip_progress(&p, 1, 3);
+	expect_drawn(&p, 1);
+	put(&p, (struct msg){ .type = MSG_CANCEL, .cancel.job = 1 });
+	put_generate(&p, 2, TEXT("slow"));
+	expect_failed(&p, 1, "cancelled");
+	put(&p, (struct msg){ .type = MSG_CANCEL, .cancel.job = 2 });
+	expect_failed(&p, 2, "cancelled");
+	draw(&p, 3);
+	/* And at the end of everything. */
+	put_generate_of(&p, 4, TEXT("a cat"), LIMIT_SIDE);
+	skip_progress(&p, 4, 3);
+	m = get(&p, PROTO_BUSY, MSG_DRAWN);
+	msg_clear(&m);
 	assert_int_equal(end(&p), 0);
 }
 
@@ -324,6 +418,7 @@ static void put_edit(struct peer *p, uint64_t job, char *prompt, uint32_t images
 static void expect_told(struct peer *p, uint32_t width, uint32_t height, const char *want)
 {
 	struct msg m = get_end(p);
+	struct image told;
 	struct frame f;
 
 	if (m.type == MSG_FAILED)
@@ -333,8 +428,10 @@ static void expect_told(struct peer *p, uint32_t width, uint32_t height, const c
 	assert_int_equal(m.image.height, height);
 	msg_clear(&m);
 	assert_true(next(p, &f));
-	if (f.len != strlen(want) || memcmp(f.data, want, f.len) != 0)
-		fail_msg("'%.*s', not '%s'", (int)f.len, f.data, want);
+	assert_int_equal(image_read(f.data, f.len, LIMIT_INPUT_PIXELS, NULL, &told, NULL), 0);
+	/* Its letters are the first pixels, zero the others. */
+	assert_string_equal((char *)told.pixels, want);
+	image_finish(&told);
 }
 
 static void pictures_in(void **state)
@@ -578,6 +675,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pictures),
 		cmocka_unit_test(cancelled),
+		cmocka_unit_test(one_behind_the_other), cmocka_unit_test(cancelled_while_encoding),
 		cmocka_unit_test(gateway_gone),
 		cmocka_unit_test(lost_device),
 		cmocka_unit_test(pictures_in),

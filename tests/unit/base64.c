@@ -36,6 +36,28 @@ static void test_round_trip(void **unused)
 	assert_int_equal(n, base64_size(300));  /* whole groups may be encoded piecewise */
 }
 
+/* Long data takes another way, and must come out as its pieces do. */
+static void test_long(void **unused)
+{
+	enum { LEN = 30000, PIECE = 300 };
+	static unsigned char data[LEN + 2];
+	static char whole[40010], pieces[40010];
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof data; i++)
+		data[i] = (unsigned char)(i * i * 7 + i / 256);
+	for (size_t tail = 0; tail < 3; tail++) {
+		size_t n = 0, len = base64_encode(data, LEN + tail, whole);
+
+		for (size_t at = 0; at < LEN + tail; at += PIECE)
+			n += base64_encode(data + at, LEN + tail - at < PIECE ? LEN + tail - at : PIECE,
+					   pieces + n);
+		assert_int_equal(len, n);
+		assert_int_equal(len, base64_size(LEN + tail));
+		assert_memory_equal(whole, pieces, len);
+	}
+}
+
 static void test_accepted(void **unused)
 {
 	static const struct {
@@ -113,6 +135,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_accepted),
 		cmocka_unit_test(test_in_place),
 		cmocka_unit_test(test_refused),

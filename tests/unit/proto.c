@@ -38,7 +38,7 @@ static void test_generate(void **unused)
 		.generate = {
 			.job = 7, .prompt = (char *)"a \"cat\"\n\xE7\x8C\xAB", .width = 1024, .height = 64, .steps = 9,
 			.seed = UINT64_MAX, .guidance = 2.5, .cfg_truncation = 1, .images = 2, .mask = (char *)"alpha",
-			.strength = 0.5,
+			.strength = 0.5, .step_cache = (char *)"teacache", .step_cache_threshold = 0.2,
 		},
 	}, back;
 
@@ -47,6 +47,7 @@ static void test_generate(void **unused)
 	assert_string_equal(back.generate.prompt, m.generate.prompt);
 	assert_null(back.generate.negative);
 	assert_true(back.generate.seed == UINT64_MAX && back.generate.guidance >= 2.5);
+	assert_string_equal(back.generate.step_cache, "teacache");
 	msg_clear(&back);
 }
 
@@ -105,6 +106,9 @@ static void test_refused(void **unused)
 		{ "{\"type\":\"generate\",\"job\":1,\"prompt\":\"\",\"width\":64,\"height\":64,\"steps\":1,\"seed\":1,"
 		  "\"guidance\":0,\"cfg_normalization\":0,\"cfg_truncation\":1,\"images\":1,\"mask\":\"x\","
 		  "\"strength\":-1}", PROTO_GATEWAY, PROTO_IDLE, "mask 'x'" },
+		{ "{\"type\":\"generate\",\"job\":1,\"prompt\":\"\",\"width\":64,\"height\":64,\"steps\":1,\"seed\":1,"
+		  "\"guidance\":0,\"cfg_normalization\":0,\"cfg_truncation\":1,\"images\":0,\"strength\":-1,"
+		  "\"step_cache\":\"x\"}", PROTO_GATEWAY, PROTO_IDLE, "step_cache 'x'" },
 		{ "{\"type\":\"generate\",\"job\":1,\"prompt\":\"\",\"width\":64,\"height\":64,\"steps\":1001,"
 		  "\"seed\":1}", PROTO_GATEWAY, PROTO_IDLE, "'steps'" },
 		{ "{\"type\":\"image\",\"job\":1,\"bytes\":268435457,\"width\":64,\"height\":64,\"seed\":1}",

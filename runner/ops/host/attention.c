@@ -34,8 +34,19 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 
 VECTOR static float maximum(const float *x, uint32_t n, float top)
 {
-	for (uint32_t i = 0; i < n; i++)
+	enum { LANES = 16 };
+	float peak[LANES];
+	uint32_t i = 0;
+
+	for (uint32_t l = 0; l < LANES; l++)
+		peak[l] = top;
+	for (; i + LANES <= n; i += LANES)
+		for (uint32_t l = 0; l < LANES; l++)
+			peak[l] = x[i + l] > peak[l] ? x[i + l] : peak[l];
+	for (; i < n; i++)
 		top = x[i] > top ? x[i] : top;
+	for (uint32_t l = 0; l < LANES; l++)
+		top = peak[l] > top ? peak[l] : top;
 	return top;
 }
 

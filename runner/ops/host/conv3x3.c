@@ -1,7 +1,7 @@
 /*
  * 3x3 convolution in bands of picture rows, one a task. The library reads whole floats of
- * channels side by side, so where the input is scaled up on the way, or its rows are
- * padded, a band's window of it is made in scratch first; channels are then counted with
+ * channels side by side, so where the input is scaled up or normalized on the way, or its
+ * rows are padded, a band's window of it is made in scratch first; channels are then counted with
  * their padding, which weighs nothing.
  */
 #include <errno.h>
@@ -9,6 +9,7 @@
 
 #include "runner/host/convolution.h"
 #include "runner/host/widen.h"
+#include "runner/ops/host/group_norm.h"
 #include "runner/ops/host/host_ops.h"
 #include "runner/ops/host/rows.h"
 #include "runner/ops/params.h"
@@ -81,22 +82,35 @@ static struct host_band band_at(const struct conv_job *j, uint32_t row0, uint32_
 	};
 }
 
+static void make_pixel(const struct conv_job *j, const struct host_group_norm *norm, uint32_t row, float *to)
+{
+	const T x = j->call->node->in[0];
+	const float *from = host_in(j->call, 0, row);
+
+	if (j->params->prologue)
+		host_group_norm_row(norm, j->params->prologue == CONV3X3_NORM_SILU, from, to, x.cols);
+	else
+		memcpy(to, from, x.cols * sizeof *to);
+	for (uint32_t i = x.cols; i < tensor_stride(x); i++)
+		to[i] = 0;
+}
+
 /* Rows [first, first + rows) of the input as it is read, channels padded with zeros. */
 static const float *make_window(const struct conv_job *j, struct host_worker *w, const struct host_band *b,
 				uint32_t first)
 {
-	const T x = j->call->node->in[0];
-	const uint32_t shift = j->params->shift, stored_w = b->x_width >> shift, stride = tensor_stride(x);
+	const uint32_t shift = j->params->shift, stored_w = b->x_width >> shift;
+	const uint32_t stride = tensor_stride(j->call->node->in[0]);
 	float *window = host_scratch(w, 0, (size_t)b->x_rows * b->x_width * stride * sizeof *window);
+	struct host_group_norm norm = { 0 };
 	float *to = window;
 
+	if (j->params->prologue &&
+	    !host_group_norm_load(j->call, w, host_in(j->call, 1, 0), CONV3X3_NORM_WEIGHT, 1, &norm))
+		return NULL;
 	for (uint32_t y = first; window && y < first + b->x_rows; y++)
-		for (uint32_t px = 0; px < b->x_width; px++, to += stride) {
-			memcpy(to, host_in(j->call, 0, (y >> shift) * stored_w + (px >> shift)),
-			       x.cols * sizeof *to);
-			for (uint32_t i = x.cols; i < stride; i++)
-				to[i] = 0;
-		}
+		for (uint32_t px = 0; px < b->x_width; px++, to += stride)
+			make_pixel(j, &norm, (y >> shift) * stored_w + (px >> shift), to);
 	return window;
 }
 
@@ -135,7 +149,7 @@ void host_conv3x3(const struct host_call *c)
 	if (!taps || !bias)
 		return;
 	job.band = band_rows(&job);
-	job.window = job.params->shift || c->node->in[0].cols % 4;
+	job.window = job.params->shift || job.params->prologue || c->node->in[0].cols % 4;
 	typical = band_at(&job, job.params->height > 2 * job.band ? job.band : 0, job.band, &first);
 	r = host_kernel_create(taps, bias, tensor_stride(c->node->out), tensor_stride(c->node->in[0]), &typical,
 			       &job.kernel);

@@ -17,6 +17,7 @@ typedef void (*row_function)(const float *a, const float *b, const float *c, flo
 	{ \
 		(void)b; \
 		(void)c; \
+		IN_PLACE \
 		for (uint32_t i = 0; i < n; i++) \
 			y[i] = value; \
 	}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runner/host/vector.h"
+#include "runner/ops/host/group_norm.h"
 #include "runner/ops/host/host_ops.h"
 #include "runner/ops/host/rows.h"
 #include "runner/ops/params.h"
@@ -87,36 +88,56 @@ void host_group_norm_merge(const struct host_call *c)
 	host_run(c->pool, p->groups, one_group, c);
 }
 
-VECTOR static void affine(const float *x, const float *mean, const float *factor, const float *bias, float *y,
-			  uint32_t n)
+VECTOR static void normalize(const struct host_group_norm *a, const float *x, float *y, uint32_t n)
 {
+	const float *mean = a->mean, *factor = a->factor, *bias = a->bias;
+
+	IN_PLACE
 	for (uint32_t i = 0; i < n; i++)
 		y[i] = (x[i] - mean[i]) * factor[i] + bias[i];
 }
 
-VECTOR static void affine_silu(const float *x, const float *mean, const float *factor, const float *bias,
-			       float *y, uint32_t n)
+VECTOR static void normalize_silu(const struct host_group_norm *a, const float *x, float *y, uint32_t n)
 {
+	const float *mean = a->mean, *factor = a->factor, *bias = a->bias;
+
+	IN_PLACE
 	for (uint32_t i = 0; i < n; i++)
 		y[i] = vector_silu((x[i] - mean[i]) * factor[i] + bias[i]);
+}
+
+bool host_group_norm_load(const struct host_call *c, struct host_worker *w, const float *stats, unsigned weight,
+			  unsigned slot, struct host_group_norm *ret)
+{
+	const struct weight *const *weights = c->node->weights;
+	const uint32_t n = weights[weight]->dim[0];
+	float *factor = host_scratch(w, slot, 2 * n * sizeof *factor), *bias = factor + n;
+	const float *rstd = stats + (n + 3) / 4 * 4;
+
+	if (!factor)
+		return false;
+	dtype_to_f32(weights[weight]->dtype, c->weights[weight], factor, n);
+	dtype_to_f32(weights[weight + 1]->dtype, c->weights[weight + 1], bias, n);
+	for (uint32_t i = 0; i < n; i++)
+		factor[i] *= rstd[i];
+	*ret = (struct host_group_norm){ .mean = stats, .factor = factor, .bias = bias };
+	return true;
+}
+
+void host_group_norm_row(const struct host_group_norm *a, bool silu, const float *x, float *y, uint32_t n)
+{
+	(silu ? normalize_silu : normalize)(a, x, y, n);
 }
 
 static void apply_rows(const struct host_call *c, struct host_worker *w, uint32_t row0, uint32_t rows)
 {
 	const struct group_norm_params *p = node_params(c->node);
-	const struct weight *const *weights = c->node->weights;
-	const float *mean = host_in(c, 1, 0), *rstd = host_in(c, 1, 1);
-	const uint32_t n = c->node->out.cols;
-	float *factor = host_scratch(w, 0, 2 * n * sizeof *factor), *bias = factor + n;
+	struct host_group_norm a;
 
-	if (!factor)
+	if (!host_group_norm_load(c, w, host_in(c, 1, 0), 0, 0, &a))
 		return;
-	dtype_to_f32(weights[0]->dtype, c->weights[0], factor, n);
-	dtype_to_f32(weights[1]->dtype, c->weights[1], bias, n);
-	for (uint32_t i = 0; i < n; i++)
-		factor[i] *= rstd[i];
 	for (uint32_t r = row0; r < row0 + rows; r++)
-		(p->silu ? affine_silu : affine)(host_in(c, 0, r), mean, factor, bias, host_out(c, r), n);
+		host_group_norm_row(&a, p->silu, host_in(c, 0, r), host_out(c, r), c->node->out.cols);
 }
 
 void host_group_norm_apply(const struct host_call *c)

@@ -3,7 +3,7 @@
 
 #include "runner/graph/host_call.h"
 
-/* run() of the ops in KERNELS_HOST: what the shaders of the same names compute. */
+/* run() of the ops in KERNELS_HOST and KERNELS_HOST_INT8: what the shaders of the same names compute. */
 void host_attention(const struct host_call *c);
 void host_conv3x3(const struct host_call *c);
 void host_copy_cols(const struct host_call *c);
@@ -13,6 +13,7 @@ void host_group_norm_apply(const struct host_call *c);
 void host_group_norm_merge(const struct host_call *c);
 void host_group_norm_partial(const struct host_call *c);
 void host_linear(const struct host_call *c);
+void host_linear_int8(const struct host_call *c);
 void host_norm(const struct host_call *c);
 void host_rope(const struct host_call *c);
 

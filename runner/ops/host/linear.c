@@ -1,14 +1,13 @@
 /*
- * y = x W^T + b: blocks of weight rows are widened into a thread's scratch, small enough
+ * y = x W^T + b: blocks of weight rows are decoded into a thread's scratch, small enough
  * to stay in its cache, and multiplied from there.
  */
 #include "runner/host/matmul.h"
-#include "runner/host/widen.h"
 #include "runner/ops/host/host_ops.h"
 #include "runner/ops/host/rows.h"
 
 enum {
-	PANEL_BYTES = 8 << 20,                  /* of widened weights a thread */
+	PANEL_BYTES = 8 << 20,                  /* of decoded weights a thread */
 	PANEL_ROWS = 480,                       /* more brings nothing (docs/PERFORMANCE.md) */
 	ROW_STEP = 48,                          /* what the library's own tiles divide */
 	BLOCK_ROWS = 2048,                      /* of x in one call: between two looks at a cancel */
@@ -37,20 +36,18 @@ static uint32_t panel_rows(const struct host_call *c)
 	return rows ? rows : ROW_STEP;
 }
 
-/* The rows of a weight as float32: where they lie, or widened. */
+/* The rows of a weight as float32: where they lie, or decoded. */
 static const float *weight_rows(const struct linear_job *j, struct host_worker *w, uint32_t row0, uint32_t rows)
 {
-	const struct weight *weight = j->call->node->weights[0];
-	const size_t k = weight->dim[1];
-	const unsigned char *stored = j->call->weights[0];
+	const struct quant_rows *q = &j->call->rows;
+	const float *stored = q->data;
 	float *panel;
 
-	stored += row0 * k * dtype_size(weight->dtype);
-	if (weight->dtype == DTYPE_F32 && (uintptr_t)stored % sizeof(float) == 0)
-		return (const float *)(const void *)stored;
-	panel = host_scratch(w, 0, rows * k * sizeof *panel);
-	if (panel)
-		host_widen(weight->dtype, stored, panel, rows * k);
+	if (q->quant.format == QUANT_NONE && q->dtype == DTYPE_F32 && (uintptr_t)stored % sizeof(float) == 0)
+		return stored + (size_t)row0 * q->cols;
+	panel = host_scratch(w, 0, rows * (size_t)q->cols * sizeof *panel);
+	for (uint32_t i = 0; panel && i < rows; i++)
+		quant_decode(q, row0 + i, 0, q->cols, panel + (size_t)i * q->cols);
 	return panel;
 }
 

@@ -34,28 +34,59 @@ VECTOR static float sum_powers(const float *x, uint32_t n, float center, int pow
 
 VECTOR static void apply(const float *x, const float *w, float *y, uint32_t n, float center, float factor)
 {
+	IN_PLACE
 	for (uint32_t i = 0; i < n; i++)
 		y[i] = (x[i] - center) * factor * (w ? w[i] : 1);
+}
+
+/* row: factors that are ready to multiply with */
+VECTOR static void add_tail(float *y, const float *row, const float *other, uint32_t n, enum norm_tail tail)
+{
+	switch (tail) {
+	case NORM_TAIL_ADD:
+		IN_PLACE
+		for (uint32_t i = 0; i < n; i++)
+			y[i] += other[i];
+		return;
+	case NORM_TAIL_SCALE1:
+		for (uint32_t i = 0; i < n; i++)
+			y[i] *= row[i];
+		return;
+	default:
+		IN_PLACE
+		for (uint32_t i = 0; i < n; i++)
+			y[i] = y[i] * row[i] + other[i];
+	}
+}
+
+/* 1 + row, or tanh(row) */
+static void factors(const float *row, float *ret, uint32_t n, enum norm_tail tail)
+{
+	for (uint32_t i = 0; i < n; i++)
+		ret[i] = tail == NORM_TAIL_GATE_ADD ? tanhf(row[i]) : 1 + row[i];
 }
 
 static void norm_rows(const struct host_call *c, struct host_worker *worker, uint32_t row0, uint32_t rows)
 {
 	const struct norm_params *p = node_params(c->node);
 	const uint32_t n = c->node->out.cols;
-	float *w = NULL;
+	float *w = host_scratch(worker, 0, 2 * n * sizeof *w), *row = w + n;
 
-	if (c->weights[0]) {
-		w = host_scratch(worker, 0, n * sizeof *w);
-		if (!w)
-			return;
+	if (!w)
+		return;
+	if (c->weights[0])
 		dtype_to_f32(c->node->weights[0]->dtype, c->weights[0], w, n);
-	}
+	if (p->tail)
+		factors(host_in(c, 1, 0), row, n, p->tail);
 	for (uint32_t r = row0; r < row0 + rows; r++) {
 		const float *x = host_in(c, 0, r);
+		float *y = host_out(c, r);
 		const float center = p->centered ? sum_powers(x, n, 0, 1) / (float)n : 0;
 		const float mean = sum_powers(x, n, center, 2) / (float)n;
 
-		apply(x, w, host_out(c, r), n, center, 1 / sqrtf(mean + p->eps));
+		apply(x, c->weights[0] ? w : NULL, y, n, center, 1 / sqrtf(mean + p->eps));
+		if (p->tail)
+			add_tail(y, row, host_in(c, 2, c->node->in[2].rows > 1 ? r : 0), n, p->tail);
 	}
 }
 

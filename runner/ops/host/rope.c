@@ -6,9 +6,10 @@
 #include "runner/ops/host/rows.h"
 #include "runner/ops/params.h"
 
-VECTOR static void rotate_pairs(const float *x, const float *cosines, const float *sines, float *y, uint32_t pairs)
+VECTOR static void rotate_pairs(const float *x, const float *cosines, const float *sines, float *restrict y,
+				uint32_t pairs)
 {
-	for (uint32_t i = 0; i < pairs; i++) {
+	for (size_t i = 0; i < pairs; i++) {
 		const float a = x[2 * i], b = x[2 * i + 1];
 
 		y[2 * i] = a * cosines[i] - b * sines[i];
@@ -16,13 +17,16 @@ VECTOR static void rotate_pairs(const float *x, const float *cosines, const floa
 	}
 }
 
-VECTOR static void rotate_halves(const float *x, const float *cosines, const float *sines, float *y, uint32_t pairs)
+VECTOR static void rotate_halves(const float *x, const float *cosines, const float *sines, float *restrict y,
+				 uint32_t pairs)
 {
-	for (uint32_t i = 0; i < pairs; i++) {
+	float *restrict second = y + pairs;
+
+	for (size_t i = 0; i < pairs; i++) {
 		const float a = x[i], b = x[pairs + i];
 
 		y[i] = a * cosines[i] - b * sines[i];
-		y[pairs + i] = b * cosines[i] + a * sines[i];
+		second[i] = b * cosines[i] + a * sines[i];
 	}
 }
 

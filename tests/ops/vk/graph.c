@@ -155,6 +155,45 @@ static void test_chain(void **state)
 	vk_buffer_destroy(vk, &w.buffer);
 }
 
+/* Arena bytes of x + ... + w in so many steps, the second of which two others use, if asked. */
+static uint64_t plan_line(bool fork)
+{
+	struct graph *g = graph_create(vk, kernels);
+	T input = graph_input(g, ROWS, 24), t = blend(g, input, NULL, 0), second;
+	uint64_t bytes;
+	struct err err;
+
+	t = second = blend(g, t, NULL, 0);
+	for (int i = 0; i < DEPTH; i++)
+		t = blend(g, t, NULL, 0);
+	if (fork)
+		graph_output(g, blend(g, second, NULL, 0));
+	graph_output(g, blend(g, t, NULL, 0));
+	if (graph_plan(g, &bytes, &err) < 0)
+		fail_msg("%s", err.text);
+	graph_destroy(&g);
+	return bytes;
+}
+
+/* What works element by element takes the place of an input that is not needed again. */
+static void test_in_place(void **state)
+{
+	const uint64_t one = (ROWS * 24 * 4 + 255) / 256 * 256;
+	struct weight w = counting_weight();
+	float y[2 * ROWS * COLS];
+
+	(void)state;
+	assert_int_equal(plan_line(false), 2 * one);
+	assert_int_equal(plan_line(true), 3 * one);
+	blend_class.in_place = true;
+	assert_int_equal(plan_line(false), one);
+	assert_int_equal(plan_line(true), 2 * one);
+	run_chain(&w, y);
+	assert_chain(y);
+	blend_class.in_place = false;
+	vk_buffer_destroy(vk, &w.buffer);
+}
+
 /* The same under every limit that cuts: time, storage range, coarse alignment, and all at once. */
 static void test_cuts(void **state)
 {
@@ -423,6 +462,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_in_place),
 		cmocka_unit_test(test_cuts),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_aliases),
