@@ -73,6 +73,7 @@ static const struct op_class linear = {
 		[KERNELS_TILE_F16] = { .dispatch = dispatch_tile_f16 },
 		[KERNELS_MATRIX] = { .dispatch = dispatch_matrix },
 		[KERNELS_HOST] = { .run = host_linear },
+		[KERNELS_HOST_BF16] = { .run = host_linear_bf16 },
 		[KERNELS_HOST_INT8] = { .run = host_linear_int8 },
 	},
 };
