@@ -149,6 +149,8 @@ int pipeline_load(struct pipeline *p, const struct store *s, const struct manife
 		return r;
 	family_bind(&p->parts, p->weights);
 	r = weights_check(p->weights, err);
+	if (kernel_sets[p->shop.kernels.set].host)
+		weights_use_stored_kernels(p->weights);
 	if (kernel_sets[p->shop.kernels.set].int8_rows)
 		weights_use_int8_rows(p->weights);
 	return r < 0 ? r : load_weights(p, progress, context, err);

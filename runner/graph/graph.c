@@ -55,6 +55,11 @@ void graph_destroy(struct graph **pointer)
 	free(g);
 }
 
+bool graph_on_host(const struct graph *g)
+{
+	return kernel_sets[g->kernels.set].host;
+}
+
 bool graph_ok(const struct graph *g)
 {
 	return g->err.code == 0;

@@ -46,6 +46,7 @@ struct weight {
 	enum dtype dtype;                       /* of a plain one */
 	unsigned rank;                          /* 0: absent */
 	uint32_t dim[4];
+	bool taps_last;                         /* of a 3x3 kernel: lies as [n, c, 9], for host kernels only */
 	struct quant quant;
 	struct weight_array scale, bias;        /* of a grouped form; bytes 0: none */
 };
@@ -135,6 +136,7 @@ T graph_reshape(struct graph *g, T x, uint32_t rows, uint32_t cols);    /* both 
 /* False (and a sticky error) when cond is false. */
 bool graph_require(struct graph *g, bool cond, const char *format, ...) __attribute__((format(printf, 3, 4)));
 bool graph_ok(const struct graph *g);
+bool graph_on_host(const struct graph *g);      /* its kernel set computes on the host */
 /* Names a tensor after its module path in the reference; returns x. Free unless taps are kept. */
 T graph_tap(struct graph *g, T x, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void graph_keep_taps(struct graph *g, bool keep);       /* tests: tapped tensors become outputs; call before building */
