@@ -78,6 +78,26 @@ uint16_t f32_to_bf16(float value)
 	return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
+/* The addition rounds: its sum has as many bits below as a half lacks. */
+uint16_t f32_to_f16(float value)
+{
+	uint32_t bits, sign, magnitude;
+	float rounded;
+
+	memcpy(&bits, &value, sizeof bits);
+	sign = bits >> 16 & 0x8000;
+	magnitude = bits & 0x7FFFFFFF;
+	if (magnitude >= 0x47800000)            /* 65536, infinite, NaN */
+		return (uint16_t)(sign | (magnitude > 0x7F800000 ? 0x7E00 : 0x7C00));
+	if (magnitude < 0x38800000) {           /* subnormal: counted in steps of 2^-24 */
+		rounded = from_bits(magnitude) + 0.5f;
+		memcpy(&bits, &rounded, sizeof bits);
+		return (uint16_t)(sign | (bits - 0x3F000000));
+	}
+	magnitude += 0xFFF + (magnitude >> 13 & 1);
+	return (uint16_t)(sign | (magnitude - 0x38000000) >> 13);
+}
+
 void dtype_to_f32(enum dtype t, const void *src, float *dst, size_t n)
 {
 	const unsigned char *p = src;

@@ -20,7 +20,9 @@ bool dtype_is_float(enum dtype t);              /* F32, F16, BF16: what the devi
 
 float bf16_to_f32(uint16_t bits);
 float f16_to_f32(uint16_t bits);
-uint16_t f32_to_bf16(float value);              /* nearest, ties to even */
+/* Nearest, ties to even. */
+uint16_t f32_to_bf16(float value);
+uint16_t f32_to_f16(float value);
 /* Widens n elements of an F32, F16 or BF16 array at any byte address. */
 void dtype_to_f32(enum dtype t, const void *src, float *dst, size_t n);
 

@@ -9,11 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/limits.h"
 #include "common/log.h"
 #include "runner/sigbus.h"
 #include "runner/weights_private.h"
 
 enum { NAME_MAX_LEN = 512, PROBLEMS_MAX = 380 };        /* what fits into one error */
+enum { WIDEN_MAX = 1 << 20 };                           /* elements; a vector is smaller */
 
 /* ---- sources ---- */
 
@@ -51,6 +53,7 @@ int weights_offer(struct weights *w, const struct weights_source *source, struct
 	s.name = strdup(source->name);
 	s.origin = strdup(source->origin ? source->origin : "");
 	s.claimed = false;
+	w->sorted = false;
 	if (!s.name || !s.origin) {
 		free(s.name);
 		free(s.origin);
@@ -78,29 +81,73 @@ static int map_blob(const struct store *s, const struct layer *layer, struct blo
 	return 0;
 }
 
+static int offer_tensor(struct weights *w, const char *name, const struct blob *b,
+			const struct st_tensor *t, struct err *err)
+{
+	struct weights_source source;
+	int r = weights_read_tensor(&b->st, t, w->bits, &source, err);
+
+	if (r < 0)
+		return err_prefix(err, "tensor %s, blob %s", name, b->digest);
+	source.name = (char *)name;
+	source.origin = (char *)b->digest;
+	return weights_offer(w, &source, err);
+}
+
+/* A blob of several tensors, each by its own name, with or without the component's. */
+static int offer_group(struct weights *w, const struct layer *layer, const struct blob *b, struct err *err)
+{
+	const char *slash = strchr(layer->name, '/');
+	const int component = slash ? (int)(slash + 1 - layer->name) : 0;
+	char name[NAME_MAX_LEN];
+	int r = 0;
+
+	if (b->st.n_tensors == 0)
+		return err_set(err, -EBADMSG, "blob %s does not hold tensor %s", b->digest, layer->name);
+	for (size_t i = 0; i < b->st.n_tensors && r == 0; i++) {
+		const struct st_tensor *t = &b->st.tensors[i];
+		const bool whole = component && !strncmp(t->name, layer->name, (size_t)component);
+
+		if (weights_is_companion(&b->st, t->name))
+			continue;
+		if (snprintf(name, sizeof name, "%.*s%s", whole ? 0 : component, layer->name, t->name) >=
+		    (int)sizeof name)
+			return err_set(err, -EBADMSG, "blob %s: the name of tensor %.100s... is too long",
+				       b->digest, t->name);
+		r = offer_tensor(w, name, b, t, err);
+	}
+	return r;
+}
+
 static int offer_blob(struct weights *w, const struct layer *layer, const struct blob *b,
 		      struct err *err)
 {
 	const struct st_tensor *t = safetensors_pick(&b->st, layer->name);
-	struct weights_source source = {
-		.name = layer->name, .origin = (char *)b->digest,
-		.map = b->st.map, .map_bytes = b->st.file_size,
-	};
 
-	if (!t)
-		return err_set(err, -EBADMSG, "blob %s does not hold tensor %s", b->digest,
-			       layer->name);
-	if (json_object_get(b->st.metadata, "quant_type"))
-		return err_set(err, -EINVAL,
-			       "tensor %s is quantized (%s); this version draws with F32, "
-			       "F16 and BF16 weights only", layer->name,
-			       json_string_value(json_object_get(b->st.metadata, "quant_type")));
-	source.dtype = t->dtype;
-	source.rank = t->rank;
-	memcpy(source.shape, t->shape, sizeof source.shape);
-	source.data = b->st.map + b->st.data_start + t->begin;
-	source.bytes = t->end - t->begin;
-	return weights_offer(w, &source, err);
+	return t ? offer_tensor(w, layer->name, b, t, err) : offer_group(w, layer, b, err);
+}
+
+/* Old quantised blobs say nothing of their type: the model's index then does ("FP8", "Q4"). */
+static unsigned stored_bits(const struct store *s, const struct manifest *m)
+{
+	const struct layer *layer = manifest_find(m, MEDIA_JSON, "model_index.json");
+	const char *text, *last;
+	struct err ignored;
+	unsigned bits = 0;
+	json_t *index;
+	size_t len;
+	char *bytes;
+
+	if (!layer || store_blob_read(s, layer->digest, LIMIT_CONFIG_FILE, &bytes, &len, &ignored) < 0)
+		return 0;
+	index = json_loadb(bytes, len, 0, NULL);
+	text = json_string_value(json_object_get(index, "quantization"));
+	last = text && *text ? text + strlen(text) - 1 : "";
+	if (*last == '4' || *last == '8')
+		bits = (unsigned)(*last - '0');
+	json_decref(index);
+	free(bytes);
+	return bits;
 }
 
 static int open_blobs(struct weights *w, const struct store *s, const struct manifest *m,
@@ -138,7 +185,10 @@ int weights_open(const struct store *s, const struct manifest *m, struct weights
 
 	if (!w)
 		return err_set(err, -ENOMEM, "out of memory");
+	w->bits = stored_bits(s, m);
 	r = open_blobs(w, s, m, err);
+	if (r == 0)
+		r = weights_join(w, err);
 	if (r < 0) {
 		weights_close(NULL, &w);
 		return r;
@@ -221,15 +271,21 @@ void weights_part(struct weights *w, enum weights_part part)
 	w->part = part;
 }
 
+void weights_sort(struct weights *w)
+{
+	if (w->n_sources && !w->sorted)
+		qsort(w->sources, w->n_sources, sizeof *w->sources, by_name);
+	w->sorted = true;
+}
+
 void weights_component(struct weights *w, const char *component, const char *optional_prefix)
 {
 	w->component = component;
 	w->optional_prefix = optional_prefix;
-	if (w->n_sources && w->n_claims == 0)
-		qsort(w->sources, w->n_sources, sizeof *w->sources, by_name);
+	weights_sort(w);
 }
 
-static struct weights_source *find_full(const struct weights *w, const char *name)
+struct weights_source *weights_find(const struct weights *w, const char *name)
 {
 	struct weights_source key = { .name = (char *)name };
 
@@ -245,11 +301,11 @@ static struct weights_source *find(const struct weights *w, const char *relative
 	char name[NAME_MAX_LEN];
 
 	snprintf(name, sizeof name, "%s/%s", w->component, relative);
-	s = find_full(w, name);
+	s = weights_find(w, name);
 	if (s || !w->optional_prefix)
 		return s;
 	snprintf(name, sizeof name, "%s/%s%s", w->component, w->optional_prefix, relative);
-	return find_full(w, name);
+	return weights_find(w, name);
 }
 
 static bool same_shape(const struct weights_source *s, unsigned rank, const uint64_t *want)
@@ -275,25 +331,73 @@ static struct weights_source *claim_source(struct weights *w, const char *relati
 		problem(w, "%s is [%s], the configs want [%s]", s->name, is, should);
 		return NULL;
 	}
-	if (!dtype_is_float(s->dtype)) {
-		problem(w, "%s is %s, not F32, F16 or BF16", s->name, dtype_name(s->dtype));
+	if (!dtype_is_float(s->dtype) && s->quant.format == QUANT_NONE) {
+		problem(w, "%s is %s without scales, not F32, F16 or BF16", s->name, dtype_name(s->dtype));
 		return NULL;
 	}
 	return s;
 }
 
-static struct weights_source *bind(struct weights *w, struct weight *ret, enum layout layout,
+uint64_t weights_elements(const struct weights_source *s)
+{
+	uint64_t n = 1;
+
+	for (unsigned i = 0; i < s->rank; i++)
+		n *= s->shape[i];
+	return n;
+}
+
+void weights_decode(const struct weights_source *s, uint32_t row, float *dst)
+{
+	const struct quant_rows rows = {
+		.quant = s->quant, .dtype = s->dtype, .cols = (uint32_t)s->shape[s->rank - 1],
+		.data = s->array.data, .scale = s->scale.data, .bias = s->bias.data,
+	};
+
+	quant_decode(&rows, row, 0, rows.cols, dst);
+}
+
+/* How a quantised source is to lie where wanted otherwise; false: it cannot. */
+static bool fit_quantised(struct weights *w, const struct weights_source *s, bool linear, enum layout *layout)
+{
+	if (s->quant.format == QUANT_NONE || linear)
+		return true;
+	if (*layout == LAYOUT_STORED && weights_elements(s) <= WIDEN_MAX) {
+		*layout = LAYOUT_WIDENED;
+		return true;
+	}
+	problem(w, "%s is quantized (%s), which only the matrices of linear layers can be", s->name,
+		quant_forms[s->quant.format].name);
+	return false;
+}
+
+static void describe(const struct weights_source *s, enum layout layout, unsigned rank, struct weight *ret)
+{
+	*ret = (struct weight){ .rank = rank, .dtype = s->dtype, .bytes = s->array.bytes };
+	for (unsigned i = 0; i < rank; i++)
+		ret->dim[i] = (uint32_t)s->shape[i];
+	if (layout == LAYOUT_WIDENED) {
+		ret->dtype = DTYPE_F32;
+		ret->bytes = weights_elements(s) * sizeof(float);
+	} else if (s->quant.format != QUANT_NONE) {
+		ret->dtype = DTYPE_NONE;
+		ret->quant = s->quant;
+		ret->scale.bytes = s->scale.bytes;
+		ret->bias.bytes = s->bias.bytes;
+	}
+}
+
+static struct weights_source *bind(struct weights *w, struct weight *ret, bool linear, enum layout layout,
 				   unsigned rank, const uint64_t *shape, const char *format,
-					   va_list ap)
+				   va_list ap)
 {
 	struct weights_source *s;
 	char relative[NAME_MAX_LEN];
-	unsigned i;
 
 	*ret = (struct weight){ 0 };
 	vsnprintf(relative, sizeof relative, format, ap);
 	s = claim_source(w, relative, rank, shape);
-	if (!s)
+	if (!s || !fit_quantised(w, s, linear, &layout))
 		return NULL;
 	if (!reserve((void **)&w->claims, w->n_claims, &w->claims_size, sizeof *w->claims)) {
 		w->no_memory = true;
@@ -302,11 +406,7 @@ static struct weights_source *bind(struct weights *w, struct weight *ret, enum l
 	w->claims[w->n_claims++] = (struct claim){
 		ret, (size_t)(s - w->sources), layout, w->part, false,
 	};
-	ret->dtype = s->dtype;
-	ret->bytes = s->bytes;
-	ret->rank = rank;
-	for (i = 0; i < rank; i++)
-		ret->dim[i] = (uint32_t)shape[i];
+	describe(s, layout, rank, ret);
 	return s;
 }
 
@@ -320,7 +420,18 @@ void weights_bind(struct weights *w, struct weight *ret, unsigned rank, const ui
 	for (i = 0; i < rank; i++)
 		shape[i] = dim[i];
 	va_start(ap, format);
-	bind(w, ret, LAYOUT_STORED, rank, shape, format, ap);
+	bind(w, ret, false, LAYOUT_STORED, rank, shape, format, ap);
+	va_end(ap);
+}
+
+void weights_matrix(struct weights *w, struct weight *ret, uint32_t out, uint32_t in,
+		    const char *format, ...)
+{
+	const uint64_t shape[2] = { out, in };
+	va_list ap;
+
+	va_start(ap, format);
+	bind(w, ret, true, LAYOUT_STORED, 2, shape, format, ap);
 	va_end(ap);
 }
 
@@ -331,7 +442,7 @@ void weights_conv3x3(struct weights *w, struct weight *ret, uint32_t out, uint32
 	va_list ap;
 
 	va_start(ap, format);
-	if (bind(w, ret, LAYOUT_TAPS_FIRST, 4, shape, format, ap)) {
+	if (bind(w, ret, false, LAYOUT_TAPS_FIRST, 4, shape, format, ap)) {
 		ret->rank = 3;
 		memcpy(ret->dim, (const uint32_t[4]){ 9, out, in, 0 }, sizeof ret->dim);
 	}
@@ -354,7 +465,7 @@ void weights_conv1x1(struct weights *w, struct weight *ret, uint32_t out, uint32
 	va_list ap;
 
 	va_start(ap, format);
-	if (bind(w, ret, LAYOUT_STORED, 4, shape, format, ap)) {
+	if (bind(w, ret, false, LAYOUT_STORED, 4, shape, format, ap)) {
 		ret->rank = 2;
 		memcpy(ret->dim, (const uint32_t[4]){ out, in, 0, 0 }, sizeof ret->dim);
 	}

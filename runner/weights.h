@@ -20,17 +20,23 @@
  */
 struct weights;
 
+/* Bytes of a mapped file. */
+struct weights_array {
+	const unsigned char *data;              /* any alignment; NULL: only checking */
+	uint64_t bytes;
+	const unsigned char *map;               /* page-aligned mapping that data lies in, or NULL */
+};
+
 /* A tensor as a source offers it: a store blob or a tensor of a source file. */
 struct weights_source {
 	char *name;                             /* "component/tensor" */
-	enum dtype dtype;
+	enum dtype dtype;                       /* as stored: of a quantised one that of its codes */
 	unsigned rank;
-	uint64_t shape[8];
-	const unsigned char *data;              /* mapped, any alignment; NULL: only checking */
-	uint64_t bytes;
+	uint64_t shape[8];                      /* in elements, also of a quantised one */
+	struct weights_array array;
+	struct quant quant;                     /* zeroed: plain */
+	struct weights_array scale, bias;       /* of a grouped form */
 	char *origin;                           /* digest or file, for messages */
-	const unsigned char *map;               /* page-aligned mapping that data lies in */
-	uint64_t map_bytes;
 	bool claimed;
 };
 
@@ -56,9 +62,10 @@ void weights_component(struct weights *w, const char *component, const char *opt
 void weights_bind(struct weights *w, struct weight *ret, unsigned rank, const uint32_t *dim,
 		  const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
-/* [out, in] matrix or [n] vector. */
-#define weights_matrix(w, ret, out, in, ...) \
-	weights_bind((w), (ret), 2, (const uint32_t[]){ (out), (in) }, __VA_ARGS__)
+/* The [out, in] matrix of an op_linear(), which alone may stay in a quantised form: others are widened or refused. */
+void weights_matrix(struct weights *w, struct weight *ret, uint32_t out, uint32_t in,
+		    const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
 #define weights_vector(w, ret, n, ...) \
 	weights_bind((w), (ret), 1, (const uint32_t[]){ (n) }, __VA_ARGS__)
 /*
@@ -75,10 +82,12 @@ void weights_conv1x1(struct weights *w, struct weight *ret, uint32_t out, uint32
 /* Rows of a bound matrix as one of its own; usable once that is loaded. */
 void weights_rows(struct weights *w, struct weight *ret, const struct weight *matrix, uint32_t row0,
 		  uint32_t rows);
-/* Kept on the host (embedding table): pointer to the mapped source, NULL when wrong. */
+/* Kept on the host (embedding table), in any form: pointer to the mapped source, NULL when wrong. */
 const struct weights_source *weights_host(struct weights *w, unsigned rank, const uint32_t *dim,
 					  const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+/* One row, or a whole vector, of such a source as float32; its data must be there. */
+void weights_decode(const struct weights_source *s, uint32_t row, float *dst);
 /* Whether the component has a tensor whose relative name starts with prefix. */
 bool weights_any(const struct weights *w, const char *prefix);
 /* Claims every remaining tensor whose relative name starts with prefix: known and unused. */

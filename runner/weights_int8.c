@@ -63,6 +63,7 @@ void weights_use_int8_rows(struct weights *w)
 		ret->dtype = DTYPE_NONE;
 		ret->bytes = (uint64_t)ret->dim[0] * ret->dim[1];
 		ret->scale.bytes = ret->dim[0] * sizeof(float);
+		ret->bias.bytes = 0;
 	}
 }
 
@@ -70,16 +71,15 @@ void weights_use_int8_rows(struct weights *w)
 static void drop_pages(const struct weights_source *s)
 {
 	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-	const uintptr_t first = ((uintptr_t)s->data + page - 1) / page * page;
-	const uintptr_t end = ((uintptr_t)s->data + s->bytes) / page * page;
+	const uintptr_t first = ((uintptr_t)s->array.data + page - 1) / page * page;
+	const uintptr_t end = ((uintptr_t)s->array.data + s->array.bytes) / page * page;
 
-	if (s->map && end > first)
+	if (s->array.map && end > first)
 		madvise((void *)first, end - first, MADV_DONTNEED);
 }
 
 int weights_int8_make(const struct weights_source *s, struct weight *ret, unsigned char *pool, struct err *err)
 {
-	const struct quant_rows from = { .dtype = s->dtype, .cols = ret->dim[1], .data = s->data };
 	const size_t cols = ret->dim[1];
 	float *row, *scales;
 
@@ -93,7 +93,7 @@ int weights_int8_make(const struct weights_source *s, struct weight *ret, unsign
 	ret->scale.offset = ret->offset + scales_at(s);
 	scales = (float *)(void *)(pool + ret->scale.offset);
 	for (uint32_t i = 0; i < ret->dim[0]; i++) {
-		quant_decode(&from, i, 0, from.cols, row);
+		weights_decode(s, i, row);
 		scales[i] = host_int8_row(row, (int8_t *)(pool + ret->offset + i * cols), cols);
 	}
 	free(row);

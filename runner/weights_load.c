@@ -38,6 +38,48 @@ static void advance(struct loading *l, uint64_t bytes)
 	l->progress(l->context, l->completed, l->total);
 }
 
+/* ---- pieces ---- */
+
+/* One array of a claimed tensor: where it comes from, where its place is noted. */
+struct piece {
+	const struct claim *claim;
+	const struct weights_source *source;
+	const struct weights_array *from;
+	struct vk_buffer **buffer;
+	uint64_t *offset, bytes;                /* on the device */
+};
+enum { PIECES = 3 };                            /* data, scales, biases */
+
+static size_t n_pieces(const struct loading *l)
+{
+	return l->w->n_claims * PIECES;
+}
+
+/* The i-th piece of all; false when it is of another part, or there is none. */
+static bool piece_of(const struct loading *l, size_t i, struct piece *ret)
+{
+	const struct claim *c = &l->w->claims[i / PIECES];
+	const struct weights_source *s = &l->w->sources[c->source];
+	struct weight *w = c->ret;
+	const struct piece pieces[PIECES] = {
+		{ c, s, &s->array, &w->buffer, &w->offset, s->array.bytes },
+		{ c, s, &s->scale, &w->scale.buffer, &w->scale.offset, s->scale.bytes },
+		{ c, s, &s->bias, &w->bias.buffer, &w->bias.offset, s->bias.bytes },
+	};
+	const bool made = c->int8 || c->layout == LAYOUT_WIDENED;
+
+	*ret = pieces[i % PIECES];
+	if (made)
+		ret->bytes = i % PIECES ? 0 : claim_bytes(l->w, c);
+	return c->part == l->part && ret->bytes;
+}
+
+/* One that has no place yet. */
+static bool piece_left(const struct loading *l, size_t i, struct piece *ret)
+{
+	return piece_of(l, i, ret) && !*ret->buffer;
+}
+
 static uint64_t align_up(uint64_t x, uint64_t align)
 {
 	return (x + align - 1) / align * align;
@@ -45,29 +87,29 @@ static uint64_t align_up(uint64_t x, uint64_t align)
 
 /* ---- in place ---- */
 
-static bool may_stay(const struct loading *l, const struct claim *c)
+/* Kernels read quantised arrays a byte at a time, or as the words around it. */
+static bool may_stay(const struct loading *l, const struct piece *p)
 {
-	const struct weights_source *s = &l->w->sources[c->source];
+	const uintptr_t align = p->source->quant.format == QUANT_NONE ? IN_PLACE_ALIGN : 1;
 
-	return vk_limits(l->vk)->shares_memory && c->layout == LAYOUT_STORED && !c->int8 && s->map &&
-		s->bytes >= IN_PLACE_MIN && (uintptr_t)s->data % IN_PLACE_ALIGN == 0;
+	return vk_limits(l->vk)->shares_memory && p->claim->layout == LAYOUT_STORED && !p->claim->int8 &&
+		p->from->map && p->bytes >= IN_PLACE_MIN && (uintptr_t)p->from->data % align == 0;
 }
 
-/* The pages under the tensor as a buffer; false: copy it instead. */
-static bool import(struct loading *l, const struct claim *c)
+/* The pages under the array as a buffer; false: copy it instead. */
+static bool import(struct loading *l, const struct piece *p)
 {
-	const struct weights_source *s = &l->w->sources[c->source];
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	uint64_t offset = (uintptr_t)s->data % page;
+	uint64_t offset = (uintptr_t)p->from->data % page;
 	struct vk_buffer **slot = &l->w->buffers[l->w->n_buffers];
 	struct err ignored;
 
-	if (vk_buffer_import(l->vk, s->data - offset, align_up(offset + s->bytes, page), slot,
+	if (vk_buffer_import(l->vk, p->from->data - offset, align_up(offset + p->bytes, page), slot,
 			     &ignored) < 0)
 		return false;
 	l->w->n_buffers++;
-	c->ret->buffer = *slot;
-	c->ret->offset = offset;
+	*p->buffer = *slot;
+	*p->offset = offset;
 	return true;
 }
 
@@ -85,7 +127,7 @@ static inline void gather_taps(const struct weights_source *s, unsigned char *ds
 
 	for (o = 0; o < out; o++)
 		for (tap = 0; tap < 9; tap++) {
-			const unsigned char *from = s->data + (o * in * 9 + tap) * element;
+			const unsigned char *from = s->array.data + (o * in * 9 + tap) * element;
 			unsigned char *to = dst + (tap * out + o) * in * element;
 
 			for (i = 0; i < in; i++)
@@ -102,83 +144,95 @@ static void taps_first(const struct weights_source *s, unsigned char *dst)
 		gather_taps(s, dst, 4);
 }
 
-/* Where the device does not see the host's memory. */
-static int upload_taps_first(struct loading *l, const struct claim *c)
+/* A quantised tensor as float32. */
+static void widen(const struct weights_source *s, unsigned char *dst)
 {
-	const struct weights_source *s = &l->w->sources[c->source];
-	unsigned char *copy = malloc(s->bytes);
+	const uint64_t cols = s->shape[s->rank - 1], rows = weights_elements(s) / cols;
+
+	for (uint64_t i = 0; i < rows; i++)
+		weights_decode(s, (uint32_t)i, (float *)(void *)dst + i * cols);
+}
+
+static void rearrange(const struct piece *p, unsigned char *dst)
+{
+	if (p->claim->layout == LAYOUT_TAPS_FIRST)
+		taps_first(p->source, dst);
+	else
+		widen(p->source, dst);
+}
+
+/* Where the device does not see the host's memory. */
+static int upload_rearranged(struct loading *l, const struct piece *p)
+{
+	unsigned char *copy = malloc(p->bytes);
 	int r;
 
 	if (!copy)
-		return err_set(l->err, -ENOMEM, "tensor %s: out of memory", s->name);
-	taps_first(s, copy);
-	r = vk_upload(l->vk, c->ret->buffer, c->ret->offset, copy, s->bytes, l->err);
+		return err_set(l->err, -ENOMEM, "tensor %s: out of memory", p->source->name);
+	rearrange(p, copy);
+	r = vk_upload(l->vk, *p->buffer, *p->offset, copy, p->bytes, l->err);
 	free(copy);
 	return r;
 }
 
 /* pool: its buffer's memory as the host sees it, or NULL. */
-static int upload(struct loading *l, const struct claim *c, unsigned char *pool)
+static int upload(struct loading *l, const struct piece *p, unsigned char *pool)
 {
-	const struct weights_source *s = &l->w->sources[c->source];
+	const bool stored = p->claim->layout == LAYOUT_STORED;
 	int r = 0;
 
-	if (c->int8)
-		r = weights_int8_make(s, c->ret, pool, l->err);
-	else if (c->layout == LAYOUT_TAPS_FIRST && pool)
-		taps_first(s, pool + c->ret->offset);
-	else if (c->layout == LAYOUT_TAPS_FIRST)
-		r = upload_taps_first(l, c);
+	if (p->claim->int8)
+		r = weights_int8_make(p->source, p->claim->ret, pool, l->err);
+	else if (!stored && pool)
+		rearrange(p, pool + *p->offset);
+	else if (!stored)
+		r = upload_rearranged(l, p);
 	else if (pool)
-		memcpy(pool + c->ret->offset, s->data, s->bytes);
+		memcpy(pool + *p->offset, p->from->data, p->bytes);
 	else
-		r = vk_upload(l->vk, c->ret->buffer, c->ret->offset, s->data, s->bytes, l->err);
+		r = vk_upload(l->vk, *p->buffer, *p->offset, p->from->data, p->bytes, l->err);
 	if (r == 0)
-		advance(l, claim_bytes(l->w, c));
+		advance(l, p->bytes);
 	return r;
 }
 
-static bool is_left(const struct loading *l, const struct claim *c)
-{
-	return c->part == l->part && !c->ret->buffer;
-}
-
-/* Claims from first on, without a buffer, that together fill one; returns where the next begins. */
+/* Pieces from first on, without a buffer, that together fill one; returns where the next begins. */
 static size_t fill_pool(struct loading *l, size_t first, uint64_t *ret_bytes)
 {
 	uint64_t used = 0;
 	size_t i;
 
-	for (i = first; i < l->w->n_claims; i++) {
-		const struct claim *c = &l->w->claims[i];
+	for (i = first; i < n_pieces(l); i++) {
+		struct piece p;
 
-		if (!is_left(l, c))
+		if (!piece_left(l, i, &p))
 			continue;
-		if (used && used + claim_bytes(l->w, c) > POOL_BYTES)
+		if (used && used + p.bytes > POOL_BYTES)
 			break;
-		c->ret->offset = used;
-		used = align_up(used + claim_bytes(l->w, c), PLACE_ALIGN);
+		*p.offset = used;
+		used = align_up(used + p.bytes, PLACE_ALIGN);
 	}
 	*ret_bytes = used;
 	return i;
 }
 
-/* The next tensor is read from the disk while this one is copied. */
+/* The next array is read from the disk while this one is copied. */
 static void read_ahead(const struct loading *l, size_t i, size_t end)
 {
 	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	const struct weights_source *s;
+	const struct weights_array *a;
+	struct piece p;
 	uint64_t before;
 
-	while (++i < end && !is_left(l, &l->w->claims[i]))
+	while (++i < end && !piece_left(l, i, &p))
 		;
 	if (i >= end)
 		return;
-	s = &l->w->sources[l->w->claims[i].source];
-	before = (uintptr_t)s->data % page;
+	a = p.from;
+	before = (uintptr_t)a->data % page;
 	/* A hint: what fails here shows when the data is read. */
-	if (s->map)
-		(void)madvise((void *)(uintptr_t)(s->data - before), s->bytes + before,
+	if (a->map)
+		(void)madvise((void *)(uintptr_t)(a->data - before), a->bytes + before,
 			      MADV_WILLNEED);
 }
 
@@ -194,13 +248,13 @@ static int load_pool(struct loading *l, size_t first, size_t end, uint64_t bytes
 	l->w->n_buffers++;
 	pool = vk_buffer_map(*slot);
 	for (i = first; i < end; i++) {
-		const struct claim *c = &l->w->claims[i];
+		struct piece p;
 
-		if (!is_left(l, c))
+		if (!piece_left(l, i, &p))
 			continue;
-		c->ret->buffer = *slot;
+		*p.buffer = *slot;
 		read_ahead(l, i, end);
-		r = upload(l, c, pool);
+		r = upload(l, &p, pool);
 		if (r < 0)
 			return r;
 	}
@@ -212,7 +266,7 @@ static int load_copies(struct loading *l)
 	size_t first = 0;
 	int r = 0;
 
-	while (first < l->w->n_claims && r == 0) {
+	while (first < n_pieces(l) && r == 0) {
 		uint64_t bytes;
 		size_t end = fill_pool(l, first, &bytes);
 
@@ -251,20 +305,23 @@ static void unload(struct loading *l, size_t first_buffer)
 {
 	size_t i;
 
-	for (i = 0; i < l->w->n_claims; i++)
-		if (l->w->claims[i].part == l->part)
-			l->w->claims[i].ret->buffer = NULL;
+	for (i = 0; i < n_pieces(l); i++) {
+		struct piece p;
+
+		if (piece_of(l, i, &p))
+			*p.buffer = NULL;
+	}
 	while (l->w->n_buffers > first_buffer) {
 		i = --l->w->n_buffers;
 		vk_buffer_destroy(l->vk, &l->w->buffers[i]);
 	}
 }
 
-/* One per claim at most. */
+/* One a piece at most. */
 static int make_lists(struct weights *w, struct err *err)
 {
 	if (!w->buffers)
-		w->buffers = calloc(w->n_claims + 1, sizeof *w->buffers);
+		w->buffers = calloc(w->n_claims * PIECES + 1, sizeof *w->buffers);
 	return w->buffers ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
@@ -284,9 +341,12 @@ int weights_load(struct weights *w, struct vk *vk, enum weights_part part,
 	r = make_lists(w, err);
 	if (r < 0)
 		return r;
-	for (i = 0; i < w->n_claims; i++)
-		if (is_left(&l, &w->claims[i]) && may_stay(&l, &w->claims[i]) && import(&l, &w->claims[i]))
-			advance(&l, claim_bytes(w, &w->claims[i]));
+	for (i = 0; i < n_pieces(&l); i++) {
+		struct piece p;
+
+		if (piece_left(&l, i, &p) && may_stay(&l, &p) && import(&l, &p))
+			advance(&l, p.bytes);
+	}
 	r = load_copies(&l);
 	if (r < 0)
 		unload(&l, first_buffer);

@@ -9,6 +9,7 @@
 enum layout {
 	LAYOUT_STORED,
 	LAYOUT_TAPS_FIRST,                      /* [out, in, 9] -> [9, out, in] */
+	LAYOUT_WIDENED,                         /* of a quantised form: float32 */
 };
 
 /* One tensor that a model file wants on the device. */
@@ -33,8 +34,9 @@ struct blob {
 };
 
 struct weights {
-	struct weights_source *sources;         /* sorted by name from the first component on */
+	struct weights_source *sources;         /* by name once they are sorted */
 	size_t n_sources, sources_size;
+	bool sorted;
 	struct claim *claims;
 	size_t n_claims, claims_size;
 	struct view *views;
@@ -48,17 +50,34 @@ struct weights {
 	const char *component, *optional_prefix;
 	struct buf problems;                    /* "; " between them, as many as fit a sentence */
 	size_t n_problems, n_listed;
+	unsigned bits;                          /* of a quantised model's codes, where only its index says so; 0: unknown */
 	bool no_memory;
 };
 
+uint64_t weights_elements(const struct weights_source *s);
 uint64_t weights_int8_bytes(const struct weights_source *s);     /* codes and scales */
 
 static inline uint64_t claim_bytes(const struct weights *w, const struct claim *c)
 {
 	const struct weights_source *s = &w->sources[c->source];
 
-	return c->int8 ? weights_int8_bytes(s) : s->bytes;
+	if (c->int8)
+		return weights_int8_bytes(s);
+	if (c->layout == LAYOUT_WIDENED)
+		return weights_elements(s) * sizeof(float);
+	return s->array.bytes + s->scale.bytes + s->bias.bytes;
 }
+
+/* Tensor t of a blob as a source, its name and origin not filled in; quantised where its blob says so. */
+int weights_read_tensor(const struct safetensors *st, const struct st_tensor *t, unsigned bits,
+			struct weights_source *ret, struct err *err);
+/* Whether a key of the blob holds scales or biases of another. */
+bool weights_is_companion(const struct safetensors *st, const char *key);
+/* Completes quantised sources whose scales and biases are sources of their own ("x_scale", "x_qbias"). */
+int weights_join(struct weights *w, struct err *err);
+/* What the sources' names are looked up in; sorted before. */
+struct weights_source *weights_find(const struct weights *w, const char *name);
+void weights_sort(struct weights *w);
 
 /* Makes the rows of ret, whose place is known, out of a source that then stays unread. */
 int weights_int8_make(const struct weights_source *s, struct weight *ret, unsigned char *pool, struct err *err);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Records small matrices in every stored form and the float32 values that the forms' own
 libraries decode them to: MLX for the grouped ones and
-E4M3, the gguf package for blocks. Writes tests/data/goldens/quant/quant.safetensors, for each form its arrays (X.data,
+E4M3, the gguf package for blocks; and floats (encode.X.source) with what MLX's CPU encodes them to. Writes tests/data/goldens/quant/quant.safetensors, for each form its arrays (X.data,
 X.scale, X.bias as stored) and X.want. Every code occurs. Needs mlx, gguf and numpy.
 
     scripts/golden_quant.py
@@ -90,6 +90,35 @@ def fp8():
     return {"data": ("F8_E4M3", raw), "scale": ("F32", scale), "want": ("F32", want)}
 
 
+DTYPES = {"BF16": mx.bfloat16, "F16": mx.float16, "F32": mx.float32}
+
+
+def to_encode(dtype):
+    """Rows of all sizes, one of zeros, one of a number, one without negative ones, small and tiny ones."""
+    w = RANDOM.standard_normal((8, COLS)) * np.exp(RANDOM.standard_normal((8, COLS)))
+    w[0], w[1], w[2], w[3] = 0, 0.3, np.abs(w[2]), -np.abs(w[3])
+    w[4] *= 1e-3
+    w[5] *= 1e-6
+    w[6] = (np.arange(COLS) % 64 - 31) / 16  # halfway between codes
+    return mx.array(w.astype(np.float32)).astype(DTYPES[dtype])
+
+
+def bits_of(array, dtype):
+    return np.array(array.view(mx.uint16 if dtype != "F32" else mx.uint32))
+
+
+def encoded(mode, bits, group, dtype="BF16"):
+    with mx.stream(mx.cpu):
+        w = to_encode(dtype)
+        parts = mx.quantize(w, group_size=group, bits=bits, mode=mode)
+        affine_parts = mode == "affine"
+        out = {"source": (dtype, bits_of(w, dtype)), "data": ("U32", np.array(parts[0])),
+               "scale": (dtype, bits_of(parts[1], dtype)) if affine_parts else ("U8", np.array(parts[1]))}
+        if affine_parts:
+            out["bias"] = (dtype, bits_of(parts[2], dtype))
+    return out
+
+
 def save(path, forms):
     header, data = {}, b""
     for name, arrays in forms.items():
@@ -111,4 +140,9 @@ save(OUT, {
     "nvfp4": float_codes("nvfp4", 4, 16), "fp8_e4m3": fp8(),
     "q8_0": blocks("q8_0", [0]), "q4_0": blocks("q4_0", [0]), "q4_k": blocks("q4_k", [0, 2]),
     "q5_k": blocks("q5_k", [0, 2]), "q6_k": blocks("q6_k", [208]),
+    "encode.int8": encoded("affine", 8, 64), "encode.int8_f16": encoded("affine", 8, 32, "F16"),
+    "encode.int8_f32": encoded("affine", 8, 64, "F32"), "encode.int4": encoded("affine", 4, 64),
+    "encode.int4_g32": encoded("affine", 4, 32), "encode.mxfp8": encoded("mxfp8", 8, 32),
+    "encode.mxfp4": encoded("mxfp4", 4, 32), "encode.nvfp4": encoded("nvfp4", 4, 16),
+    "encode.mxfp8_f32": encoded("mxfp8", 8, 32, "F32"), "encode.nvfp4_f16": encoded("nvfp4", 4, 16, "F16"),
 })

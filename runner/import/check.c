@@ -42,7 +42,7 @@ static int offer(struct weights *w, const struct plan_file *f, const struct st_t
 	char name[1024];
 	struct weights_source source = {
 		.name = name, .dtype = t->dtype, .rank = t->rank,
-		.bytes = t->end - t->begin, .origin = f->name,
+		.array.bytes = t->end - t->begin, .origin = f->name,
 	};
 
 	if (snprintf(name, sizeof name, "%s/%s", f->component, t->name) >= (int)sizeof name)

@@ -273,12 +273,10 @@ static T qwen3_build(const void *self, struct graph *g, uint32_t n, uint32_t n_s
 
 static void gather(const struct qwen3 *m, const uint32_t *ids, uint32_t n, float *ret)
 {
-	size_t row_bytes = m->hidden * dtype_size(m->embedding->dtype);
 	uint32_t i;
 
 	for (i = 0; i < n; i++)
-		dtype_to_f32(m->embedding->dtype, m->embedding->data + ids[i] * row_bytes,
-			     ret + (size_t)i * m->hidden, m->hidden);
+		weights_decode(m->embedding, ids[i], ret + (size_t)i * m->hidden);
 }
 
 static int qwen3_feed(const void *self, struct graph *g, T embeds, T rope, const uint32_t *ids,

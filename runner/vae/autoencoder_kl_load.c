@@ -354,10 +354,10 @@ static void bind_statistics(struct autoencoder_kl *m, struct weights *w)
 	uint32_t i;
 
 	weights_ignore(w, "bn.num_batches_tracked");
-	if (!mean || !mean->data || !variance || !variance->data)
+	if (!mean || !mean->array.data || !variance || !variance->array.data)
 		return;
-	dtype_to_f32(mean->dtype, mean->data, m->mean, n);
-	dtype_to_f32(variance->dtype, variance->data, m->deviation, n);
+	weights_decode(mean, 0, m->mean);
+	weights_decode(variance, 0, m->deviation);
 	for (i = 0; i < n; i++)
 		m->deviation[i] = sqrtf(m->deviation[i] + (float)m->batch_norm_eps);
 }

@@ -56,8 +56,8 @@ static void offer_tensors(struct weights *w, const struct safetensors *st,
 	for (i = 0; i < st->n_tensors; i++) {
 		const struct st_tensor *t = &st->tensors[i];
 		struct weights_source source = {
-			.dtype = t->dtype, .rank = t->rank, .bytes = t->end - t->begin,
-			.data = st->map + st->data_start + t->begin,
+			.dtype = t->dtype, .rank = t->rank, .array.bytes = t->end - t->begin,
+			.array.data = st->map + st->data_start + t->begin,
 		};
 		char name[256];
 

@@ -44,6 +44,8 @@ static void test_halves(void **unused)
 
 		if (isnan(want) ? !isnan(got) : got != want || signbit(got) != signbit(want))
 			fail_msg("f16 0x%04x: %g, not %g", bits, (double)got, (double)want);
+		if (!isnan(got) && f32_to_f16(got) != bits)
+			fail_msg("f16 0x%04x does not come back", bits);
 		want = bf16_to_f32((uint16_t)bits);
 		if (!isnan(want) && f32_to_bf16(want) != bits)
 			fail_msg("bf16 0x%04x does not come back", bits);
@@ -58,6 +60,14 @@ static void test_rounding(void **unused)
 	assert_int_equal(f32_to_bf16(0x1.010002p0f), 0x3F81);
 	assert_int_equal(f32_to_bf16(0x1.fffffep127f), 0x7F80); /* to infinity */
 	assert_true(isnan(bf16_to_f32(f32_to_bf16(NAN))));
+	assert_int_equal(f32_to_f16(0x1.002p0f), 0x3C00);
+	assert_int_equal(f32_to_f16(0x1.006p0f), 0x3C02);
+	assert_int_equal(f32_to_f16(0x1.002002p0f), 0x3C01);
+	assert_int_equal(f32_to_f16(-0x1p-25f), 0x8000);
+	assert_int_equal(f32_to_f16(0x1.8p-24f), 2);
+	assert_int_equal(f32_to_f16(65520), 0x7C00);
+	assert_int_equal(f32_to_f16(65519), 0x7BFF);
+	assert_true(isnan(f16_to_f32(f32_to_f16(NAN))));
 }
 
 static void test_unaligned(void **unused)

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "runner/host/int8.h"
+#include "runner/quant/encode.h"
 #include "runner/quant/quant.h"
 #include "tests/golden.h"
 
@@ -113,6 +114,71 @@ static void test_recorded(void **unused)
 	golden_map(golden_path("quant/quant.safetensors"), &st);
 	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
 		check_form(&st, &forms[i]);
+	safetensors_finish(&st);
+}
+
+/* ---- encoding ---- */
+
+enum { ENCODE_ROWS = 8 };
+
+static const struct row encoded[] = {
+	{ "encode.int8", { QUANT_INT8, 64, 1, DTYPE_BF16, 1 } },
+	{ "encode.int8_f16", { QUANT_INT8, 32, 1, DTYPE_F16, 1 } },
+	{ "encode.int8_f32", { QUANT_INT8, 64, 1, DTYPE_F32, 1 } },
+	{ "encode.int4", { QUANT_INT4, 64, 1, DTYPE_BF16, 1 } },
+	{ "encode.int4_g32", { QUANT_INT4, 32, 1, DTYPE_BF16, 1 } },
+	{ "encode.mxfp8", { QUANT_MXFP8, 32, 1, DTYPE_NONE, 1 } },
+	{ "encode.mxfp4", { QUANT_MXFP4, 32, 1, DTYPE_NONE, 1 } },
+	{ "encode.nvfp4", { QUANT_NVFP4, 16, 1, DTYPE_NONE, 1 } },
+	{ "encode.mxfp8_f32", { QUANT_MXFP8, 32, 1, DTYPE_NONE, 1 } },
+	{ "encode.nvfp4_f16", { QUANT_NVFP4, 16, 1, DTYPE_NONE, 1 } },
+};
+
+static void expect_bytes(const char *name, const char *what, const struct safetensors *st,
+			 const unsigned char *got)
+{
+	const struct st_tensor *t = part(st, name, what);
+	const unsigned char *want;
+
+	if (!t)
+		return;
+	want = st->map + st->data_start + t->begin;
+	for (size_t i = 0; i < t->end - t->begin; i++)
+		if (got[i] != want[i])
+			fail_msg("%s: byte %zu of %s is %02x, recorded %02x", name, i, what, got[i], want[i]);
+}
+
+/* In pieces of so many elements, as an import reads them. */
+static void check_encoded(const struct safetensors *st, const struct row *row, size_t piece)
+{
+	const struct st_tensor *source = part(st, row->name, "source");
+	const struct quant_sizes s = quant_sizes(&row->quant, ENCODE_ROWS, COLS);
+	unsigned char data[ENCODE_ROWS * COLS], scale[ENCODE_ROWS * COLS], bias[ENCODE_ROWS * COLS];
+	float *w = malloc(ENCODE_ROWS * COLS * sizeof *w);
+
+	assert_non_null(w);
+	assert_non_null(source);
+	dtype_to_f32(source->dtype, st->map + st->data_start + source->begin, w, ENCODE_ROWS * COLS);
+	for (size_t i = 0; i < ENCODE_ROWS * COLS; i += piece)
+		quant_encode(&row->quant, w + i, piece, &(struct quant_encoded){
+			data + i * s.data / (ENCODE_ROWS * COLS), scale + i * s.scale / (ENCODE_ROWS * COLS),
+			bias + i * s.bias / (ENCODE_ROWS * COLS) });
+	expect_bytes(row->name, "scale", st, scale);
+	expect_bytes(row->name, "bias", st, bias);
+	expect_bytes(row->name, "data", st, data);
+	free(w);
+}
+
+static void test_encoded(void **unused)
+{
+	struct safetensors st;
+
+	(void)unused;
+	golden_map(golden_path("quant/quant.safetensors"), &st);
+	for (size_t i = 0; i < sizeof encoded / sizeof *encoded; i++) {
+		check_encoded(&st, &encoded[i], ENCODE_ROWS * COLS);
+		check_encoded(&st, &encoded[i], 128);
+	}
 	safetensors_finish(&st);
 }
 
@@ -259,7 +325,7 @@ static void test_names(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_recorded), cmocka_unit_test(test_groups), cmocka_unit_test(test_global),
+		cmocka_unit_test(test_recorded), cmocka_unit_test(test_encoded), cmocka_unit_test(test_groups), cmocka_unit_test(test_global),
 		cmocka_unit_test(test_int8_row),
 		cmocka_unit_test(test_long_rows),
 		cmocka_unit_test(test_sizes), cmocka_unit_test(test_names),

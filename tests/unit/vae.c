@@ -139,11 +139,11 @@ static void bind_statistics(void *self, const float *mean, const float *variance
 	static const int64_t batches = 1;
 	const struct weights_source sources[] = {
 		{ .name = (char *)"vae/bn.running_mean", .dtype = DTYPE_F32, .rank = 1,
-		  .shape = { PACKED }, .data = (const void *)mean },
+		  .shape = { PACKED }, .array.data = (const void *)mean },
 		{ .name = (char *)"vae/bn.running_var", .dtype = DTYPE_F32, .rank = 1,
-		  .shape = { PACKED }, .data = (const void *)variance },
+		  .shape = { PACKED }, .array.data = (const void *)variance },
 		{ .name = (char *)"vae/bn.num_batches_tracked", .dtype = DTYPE_I64,
-		  .data = (const void *)&batches },
+		  .array.data = (const void *)&batches },
 	};
 	struct weights *w = weights_create();
 	struct err err;
