@@ -100,10 +100,12 @@ uint64_t pipeline_workspace_bytes(const struct pipeline *p)
 	return 200;
 }
 
-uint32_t pipeline_steps_reused(const struct pipeline *p)
+const struct pipeline_drawn *pipeline_drawn(const struct pipeline *p)
 {
+	static const struct pipeline_drawn drawn = { .steps_reused = 5, .tokens = 11, .strength = -1 };
+
 	(void)p;
-	return 5;
+	return &drawn;
 }
 
 static void tell(const struct pipeline_request *r, struct buf *out)
