@@ -124,9 +124,9 @@ static int check_required(const struct images_kind *kind, const struct raw_image
 }
 
 /* A compression means nothing to PNG, which loses nothing. */
-static void take_output(const struct raw_images *raw, uint64_t present, struct images_body *ret)
+static void take_output(struct raw_images *raw, uint64_t present, struct images_body *ret)
 {
-	struct picture_params *p = &ret->picture;
+	struct picture_params *p = &raw->picture;
 	const bool says = present & 1ull << ROW_OUTPUT_COMPRESSION;
 
 	p->format = output_format_of(raw->output_format);
@@ -142,6 +142,7 @@ static void take_images(struct raw_images *raw, uint64_t present, struct images_
 {
 	read_size(raw->size, &raw->picture);
 	read_quality(raw, ret);
+	take_output(raw, present, ret);
 	for (int row = ROW_FIRST_IGNORED; row <= ROW_LAST_IGNORED; row++)
 		if (present & 1ull << row)
 			ignored_add(&ret->ignored, images_fields[row].name);
@@ -151,7 +152,6 @@ static void take_images(struct raw_images *raw, uint64_t present, struct images_
 	ret->wants_url = raw->response_format && !strcmp(raw->response_format, "url");
 	ret->has_stream = present & 1ull << ROW_STREAM;
 	ret->picture = raw->picture;
-	take_output(raw, present, ret);
 	ret->model = raw->model;
 	raw->model = raw->picture.prompt = raw->picture.negative = NULL;
 }

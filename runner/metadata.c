@@ -115,7 +115,9 @@ static json_t *describe(const struct picture_facts *f, size_t most)
 static char *own_text(const struct picture_facts *f, size_t most, size_t flags)
 {
 	json_t *object = describe(f, most);
-	char *text = object ? json_dumps(object, JSON_COMPACT | flags) : NULL;
+	/* Decimals as somebody wrote them: 0.6, not the nearest double's 17 digits. */
+	char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15) | flags) :
+		     NULL;
 
 	json_decref(object);
 	return text;
