@@ -136,9 +136,9 @@ uint64_t pipeline_workspace_bytes(const struct pipeline *p)
 	return p->shop.arena.size ? p->shop.arena.size : p->default_workspace;
 }
 
-uint32_t pipeline_steps_reused(const struct pipeline *p)
+const struct pipeline_drawn *pipeline_drawn(const struct pipeline *p)
 {
-	return p->steps_reused;
+	return &p->drawn;
 }
 
 /* ---- one picture ---- */
@@ -171,6 +171,8 @@ static int draw_latent(struct pipeline *p, struct drawing *d, struct err *err)
 	if (code == 0 && d->guided)
 		code = caption_encode(p, r->negative ? r->negative : "", &d->canvas, &d->uncond,
 				      err);
+	p->drawn.tokens = d->cond.n_tokens;
+	p->drawn.strength = d->starts ? d->strength : -1;
 	return code < 0 ? code : denoise(p, d, err);
 }
 
@@ -279,7 +281,7 @@ int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
 	if (taps)
 		drop_stages(p);
 	p->shop.hooks = hooks;
-	p->steps_reused = 0;
+	p->drawn = (struct pipeline_drawn){ .strength = -1 };
 	code = draw(p, r, ret, err);
 	p->shop.hooks = NULL;
 	if (taps)

@@ -11,6 +11,7 @@
 #include "runner/text_encoder/text_encoder.h"
 #include "runner/tokenizer/bpe.h"
 #include "runner/transformer/transformer.h"
+#include "runner/vae/latent_rgb.h"
 #include "runner/vae/vae.h"
 #include "runner/weights.h"
 
@@ -30,7 +31,7 @@ struct pipeline {
 	struct stage_set text, cond, step, skim, decode, encode;
 	struct captions captions;
 	uint64_t default_workspace;
-	uint32_t steps_reused;                  /* of the last picture */
+	struct pipeline_drawn drawn;            /* of the last picture */
 	uint64_t vae_budget;                    /* arena bytes; 0: the device's */
 };
 
@@ -38,6 +39,7 @@ struct pipeline {
 struct caption {
 	float *refined;                         /* [rows, cols] */
 	uint32_t rows, cols;
+	uint32_t n_tokens;                      /* of the prompt, no padding */
 	const char *prefix;                     /* of tap names: "" or "negative." */
 };
 
@@ -94,6 +96,15 @@ uint32_t drawing_first_step(const struct drawing *d);
 
 /* Noise, or the noised start, to d->latent. */
 int denoise(struct pipeline *p, struct drawing *d, struct err *err);
+
+/*
+ * What x0 [channels, h, w], an estimate of the finished latent, looks like: RGB, a pixel for
+ * each of the VAE's own positions by the model's latent_rgb, else small and by the VAE.
+ */
+int preview_latent(struct pipeline *p, const float *x0, uint32_t h, uint32_t w,
+		   struct image *ret, struct err *err);
+/* After that many of n_steps one of `wanted` previews is due: evenly spread, none at the ends. */
+bool preview_is_due(uint32_t done, uint32_t n_steps, unsigned wanted);
 
 /* The evaluations for one caption, step after step. */
 struct pass {

@@ -43,7 +43,7 @@ LAYERS = [
     ("runner/link", ("common/", "runner/link.h", "runner/worker.h", "runner/inputs.h"),
      ("uv.h", "jansson.h")),
     ("runner/encoder", ("common/", "runner/encoder.h", "runner/image/image.h"), ("uv.h",)),
-    ("runner/worker", ("common/", "runner/worker.h", "runner/inputs.h", "runner/encoder.h",
+    ("runner/worker", ("common/", "runner/worker.h", "runner/inputs.h", "runner/encoder.h", "runner/metadata.h",
                        "runner/pipeline.h", "runner/vk/vk.h"), ("uv.h", "jansson.h")),
     ("runner/", ("common/", "runner/"), ("jansson.h",)),
     ("gateway/", ("common/", "gateway/"),
