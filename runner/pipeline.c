@@ -34,7 +34,8 @@ static uint64_t plan_default(struct pipeline *p)
 	struct err ignored;
 	uint32_t side;
 
-	if (evaluate_plan(p, &c, LIMIT_PROMPT_TOKENS, &step, &ignored) < 0)
+	if (evaluate_plan(p, &c, 1 + guidance_works(p, p->defaults.guidance), LIMIT_PROMPT_TOKENS, &step,
+			  &ignored) < 0)
 		step = 0;
 	if (decode_plan(p, c.h, c.w, &side, &decode, &ignored) < 0)
 		decode = 0;
@@ -229,7 +230,7 @@ static int make_room(struct pipeline *p, const struct drawing *d, struct err *er
 
 	code = t->check_size(p->parts.transformer, &d->canvas, n_text, err);
 	if (code == 0)
-		code = evaluate_plan(p, &d->canvas, n_text, &step, err);
+		code = evaluate_plan(p, &d->canvas, 1 + d->guided, n_text, &step, err);
 	if (code == 0)
 		code = check_vae(p, d, &vae, err);
 	if (code < 0)

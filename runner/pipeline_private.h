@@ -15,7 +15,7 @@
 #include "runner/vae/vae.h"
 #include "runner/weights.h"
 
-enum { PASSES = 2 };                            /* prompt, negative prompt */
+enum { PASSES = MAX_CAPTIONS };                 /* prompt, negative prompt */
 
 /* The captions of the prompts used last; see captions_find(). Zeroed: none. */
 struct captions {
@@ -86,6 +86,8 @@ struct drawing {
 /* Sizes and pictures brought to them; nothing runs on the device. -EINVAL, -ENOMEM. */
 int drawing_plan(struct pipeline *p, const struct pipeline_request *r, struct drawing *ret,
 		 struct err *err);
+/* Whether a scale has an effect on this model. */
+bool guidance_works(const struct pipeline *p, double guidance);
 /* Its pictures as latents. */
 int drawing_encode(struct pipeline *p, struct drawing *d, struct err *err);
 /* What the mask keeps becomes the original's pixels again. */
@@ -125,6 +127,7 @@ struct evaluator {
 	size_t n_hidden;                        /* floats of the picture's hidden state */
 	float *spared;                          /* TeaCache: the velocity that a reuse would give */
 	uint32_t steps_reused;                  /* without any evaluation */
+	bool batches;                           /* all passes go in one evaluation */
 };
 struct moment {
 	uint32_t step;
@@ -136,9 +139,12 @@ int evaluator_open(struct evaluator *e, struct pipeline *p, const struct drawing
 void evaluator_finish(struct evaluator *e);
 /* Velocities of the prompt, and with 2 passes of the negative prompt, to pass[].velocity. */
 int evaluate(struct evaluator *e, unsigned n_passes, const struct moment *at, struct err *err);
-/* Arena bytes of one evaluation. */
-int evaluate_plan(struct pipeline *p, const struct canvas *c, uint32_t n_text, uint64_t *ret,
-		  struct err *err);
+/*
+ * Arena bytes of an evaluation for so many captions of n_text rows: both at once where the
+ * device has room for that.
+ */
+int evaluate_plan(struct pipeline *p, const struct canvas *c, unsigned n_captions, uint32_t n_text,
+		  uint64_t *ret, struct err *err);
 
 /*
  * h and w count positions of the sampler's latent; scale is the VAE's. Both ways go in

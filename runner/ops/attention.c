@@ -101,11 +101,14 @@ static const struct op_class attention = {
 	},
 };
 
-T op_attention(struct graph *g, T q, T k, T v, uint32_t n_heads, uint32_t n_kv_heads, bool causal)
+T op_attention(struct graph *g, T q, T k, T v, unsigned n, uint32_t n_heads, uint32_t n_kv_heads,
+	       bool causal)
 {
-	struct node n = { .op = &attention, .in = { q, k, v } };
-	struct attention_params *p = (struct attention_params *)n.params.bytes;
+	struct node node = { .op = &attention };
+	struct attention_params *p = (struct attention_params *)node.params.bytes;
 	const uint32_t head_dim = n_heads ? q.cols / n_heads : 0;
+	unsigned i;
+	T y;
 
 	graph_require(g, head_dim && head_dim % 4 == 0 && head_dim * n_heads == q.cols,
 		      "attention: %u columns are no %u heads of a multiple of 4", q.cols, n_heads);
@@ -113,6 +116,16 @@ T op_attention(struct graph *g, T q, T k, T v, uint32_t n_heads, uint32_t n_kv_h
 		      "attention: %u key columns are no %u heads of %u", k.cols, n_kv_heads, head_dim);
 	graph_require(g, v.cols == k.cols && v.rows == k.rows, "attention: keys and values differ in shape");
 	graph_require(g, !causal || q.rows >= k.rows, "attention: causal with more keys than queries");
+	if (!graph_require(g, n && q.rows % n == 0 && k.rows % n == 0,
+			   "attention: %u and %u rows are no %u sequences", q.rows, k.rows, n))
+		return q;
 	*p = (struct attention_params){ n_heads, n_kv_heads, causal };
-	return graph_add(g, n, q.rows, q.cols);
+	y = graph_tensor(g, q.rows, q.cols);
+	for (i = 0; i < n; i++) {
+		node.in[0] = graph_part(g, q, i, n);
+		node.in[1] = graph_part(g, k, i, n);
+		node.in[2] = graph_part(g, v, i, n);
+		graph_add_into(g, node, y, i * (q.rows / n), q.rows / n);
+	}
+	return y;
 }
