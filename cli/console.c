@@ -231,10 +231,13 @@ int console_read(struct console *c, int signal_fd, char **ret, struct err *err)
 		return read_plain(c, signal_fd, ret, err);
 	r = set_mode(c, true, err);
 	if (r < 0)
-		return r;
+		return r == -EIO ? CONSOLE_END : r;
 	r = read_edited(c, signal_fd, ret, err);
 	editor_finish(&c->editor);
 	/* On the way out with an error that one is told, not what follows from it. */
 	back = set_mode(c, false, r < 0 ? NULL : err);
+	/* A terminal that is gone takes neither text nor modes: that is the end of input. */
+	if (r == -EIO || back == -EIO)
+		return CONSOLE_END;
 	return back < 0 && r >= 0 ? back : r;
 }
