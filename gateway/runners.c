@@ -42,7 +42,8 @@ struct runner {
 	struct evbuffer *out;
 	struct frame_reader in;
 	unsigned state;                 /* enum proto_state */
-	uint64_t image_bytes;           /* the binary frame that must come next; 0: none */
+	uint64_t drawing;               /* the job of the last request */
+	uint64_t image_job, image_bytes;        /* of the binary frame that must come next; 0: none */
 	bool stopping;
 	struct timeval limit;           /* of silence; zero: none */
 	struct last_words words;
@@ -138,9 +139,15 @@ static void on_silence(evutil_socket_t fd, short what, void *arg)
 	runner_kill(r, why);
 }
 
-static unsigned state_after(const struct runner *r, enum msg_type type)
+/* A picture drawn earlier fails or arrives while the next one is drawn. */
+static unsigned state_after_job(const struct runner *r, uint64_t job)
 {
-	switch (type) {
+	return job == r->drawing ? PROTO_IDLE : r->state;
+}
+
+static unsigned state_after(const struct runner *r, const struct msg *m)
+{
+	switch (m->type) {
 	case MSG_HELLO:
 		return PROTO_STARTED;
 	case MSG_LOAD:
@@ -153,7 +160,10 @@ static unsigned state_after(const struct runner *r, enum msg_type type)
 		return PROTO_IDLE;
 	case MSG_FAILED:
 		/* A failed load or import leaves nothing to talk about. */
-		return r->state & (PROTO_BUSY | PROTO_IDLE) ? PROTO_IDLE : PROTO_STARTED;
+		return r->state & (PROTO_BUSY | PROTO_IDLE) ? state_after_job(r, m->failed.job) :
+							      PROTO_STARTED;
+	case MSG_DRAWN:
+		return PROTO_IDLE;
 	case MSG_IMPORTED:
 		return PROTO_STARTED;
 	default:
@@ -173,9 +183,11 @@ static void on_json(struct runner *r, const struct frame *f)
 		runner_kill(r, why);
 		return;
 	}
-	r->state = state_after(r, m.type);
-	if (m.type == MSG_IMAGE)
+	r->state = state_after(r, &m);
+	if (m.type == MSG_IMAGE) {
+		r->image_job = m.image.job;
 		r->image_bytes = m.image.bytes;
+	}
 	restart_silence(r);
 	r->handler->message(r->owner, &m);
 	msg_clear(&m);
@@ -184,7 +196,7 @@ static void on_json(struct runner *r, const struct frame *f)
 static void on_binary(struct runner *r, const struct frame *f)
 {
 	r->image_bytes = 0;
-	r->state = PROTO_IDLE;
+	r->state = state_after_job(r, r->image_job);
 	r->handler->image(r->owner, f->data, f->len);
 }
 
@@ -322,7 +334,9 @@ int runner_send(struct runner *r, const struct msg *m)
 		free(bytes);
 		return -ENOMEM;
 	}
-	r->state = state_after(r, m->type);
+	r->state = state_after(r, m);
+	if (m->type == MSG_GENERATE)
+		r->drawing = m->generate.job;
 	restart_silence(r);
 	return event_add(r->writable, NULL) < 0 ? -ENOMEM : 0;
 }
