@@ -120,15 +120,52 @@ static void start_job(struct loaded *l, struct job *job)
 	draw_next(l);
 }
 
-/* The runner is free again. */
-static struct job *finish_job(struct loaded *l)
+static struct job *find_job(const struct loaded *l, uint64_t id)
+{
+	if (l->writing && l->writing->id == id)
+		return l->writing;
+	return l->job && l->job->id == id ? l->job : NULL;
+}
+
+static bool is_cancelled(const struct job *job)
+{
+	return job && !job->q;
+}
+
+/* The runner is done with it. */
+static struct job *finish_job(struct loaded *l, struct job *job)
+{
+	if (job == l->writing)
+		l->writing = NULL;
+	else
+		l->job = NULL;
+	if (job == l->announced)
+		l->announced = NULL;
+	if (!is_cancelled(l->writing) && !is_cancelled(l->job))
+		evtimer_del(l->cancel_timer);
+	sched_finished(&l->pool->sched, &job->request, time_monotonic_ns());
+	return job;
+}
+
+/* The runner is free for the next request, while it makes a file of a last picture. */
+static void on_drawn(struct loaded *l, const struct msg_drawn *d)
 {
 	struct job *job = l->job;
 
+	if (!job || d->job != job->id)
+		return;
+	loaded_time_phase(l, NULL);
+	if (job->n_made + 1 < job->params.count)
+		return;
+	if (l->writing) {
+		runner_kill(l->runner, "the runner broke the protocol: it drew a picture before it "
+			    "sent the last one");
+		return;
+	}
+	log_debug("%s: picture %llu is drawn", l->model->name, (unsigned long long)job->id);
+	l->writing = job;
 	l->job = NULL;
-	evtimer_del(l->cancel_timer);
-	sched_finished(&l->pool->sched, l->model, time_monotonic_ns());
-	return job;
+	sched_drawn(&l->pool->sched, l->model);
 }
 
 static void on_progress(struct loaded *l, const struct msg_progress *p)
@@ -149,6 +186,7 @@ static void on_progress(struct loaded *l, const struct msg_progress *p)
 
 static void on_failed(struct loaded *l, const struct msg_failed *f)
 {
+	struct job *job = find_job(l, f->job);
 	struct err err;
 
 	err_set(&err, msg_failed_code(f->code), "%s", f->text);
@@ -157,26 +195,28 @@ static void on_failed(struct loaded *l, const struct msg_failed *f)
 		err.code = -EIO;
 		l->err = err;
 		sched_refused(&l->pool->sched, l->model, &err);
-	} else if (l->job) {
-		l->phase = NULL;
+	} else if (job) {
+		if (job == l->job)
+			l->phase = NULL;
 		/* Drawing knows two faults of the client: its request, and its leaving. */
 		if (err.code != -EINVAL && err.code != -ECANCELED)
 			err.code = -EIO;
-		tell(finish_job(l), &err);
+		tell(finish_job(l, job), &err);
 	}
 }
 
 /* The picture that comes next; with input pictures only now its size is known. */
 static void on_announced(struct loaded *l, const struct msg_image *image)
 {
-	struct job *job = l->job;
+	struct job *job = l->announced = find_job(l, image->job);
 
 	if (!job)
 		return;
 	job->width = image->width;
 	job->height = image->height;
 	job->tokens = image->tokens;
-	loaded_time_phase(l, NULL);
+	if (job == l->job)
+		loaded_time_phase(l, NULL);
 	job->steps_reused = image->steps_reused;
 	log_debug("%s: drew %ux%u in %u steps", l->model->name, job->width, job->height,
 		  job->steps);
@@ -194,11 +234,12 @@ static void on_partial(void *owner, const struct msg_partial *p, const void *fil
 static void on_image(void *owner, const void *png, size_t len)
 {
 	struct loaded *l = owner;
-	struct job *job = l->job;
+	struct job *job = l->announced;
 	struct pool *pool = l->pool;
 
 	if (!job)
 		return;
+	l->announced = NULL;
 	if (job->q) {
 		if (job->n_made + 1 == job->params.count)
 			http_on_gone(job->q, NULL, NULL);
@@ -210,7 +251,7 @@ static void on_image(void *owner, const void *png, size_t len)
 		draw_next(l);
 		return;
 	}
-	job = finish_job(l);
+	finish_job(l, job);
 	job->q = NULL;
 	job->handler->destroy(job);
 	pump(pool);
@@ -267,6 +308,9 @@ static void on_message(void *owner, const struct msg *m)
 	case MSG_PROGRESS:
 		on_progress(l, &m->progress);
 		return;
+	case MSG_DRAWN:
+		on_drawn(l, &m->drawn);
+		break;
 	case MSG_FAILED:
 		on_failed(l, &m->failed);
 		break;

@@ -18,7 +18,9 @@ struct loaded {
 	struct pool *pool;
 	struct sched_model *model;
 	struct runner *runner;
-	struct job *job;                /* the one that runs */
+	struct job *job;                /* the one that is drawn */
+	struct job *writing;            /* the one before: drawn, its last picture to come */
+	struct job *announced;          /* of these, whose picture comes next */
 	int64_t spawned_ns;
 	const char *phase;              /* of its drawing: a literal, or NULL */
 	int64_t phase_ns, step_ns;      /* when that began, when the last step ended */

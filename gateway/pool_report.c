@@ -55,7 +55,9 @@ static const char *state_name(const struct sched_model *m)
 		[SCHED_STOPPING] = "stopping",
 	};
 
-	return m->state == SCHED_BUSY && m->draining ? "draining" : names[m->state];
+	if (sched_in_use(m))
+		return m->draining ? "draining" : names[SCHED_BUSY];
+	return names[m->state];
 }
 
 static int64_t unix_expiry(const struct sched_model *m)
@@ -158,7 +160,7 @@ void pool_measure(struct pool *pool)
 	TAILQ_FOREACH(m, &pool->sched.models, link) {
 		TAILQ_FOREACH(q, &m->requests, link)
 			waiting++;
-		waiting -= m->state == SCHED_BUSY;
+		waiting -= (m->state == SCHED_BUSY) + (m->writing != NULL);
 		if (m->owner)
 			measure_memory(metrics, m->owner);
 	}

@@ -42,7 +42,8 @@ struct runner {
 	struct evbuffer *out;
 	struct frame_reader in;
 	unsigned state;                 /* enum proto_state */
-	uint64_t image_bytes;           /* the binary frame that must come next; 0: none */
+	uint64_t drawing;               /* the job of the last request */
+	uint64_t image_job, image_bytes;        /* of the binary frame that must come next; 0: none */
 	struct msg_partial partial;     /* job 0: that frame is a finished picture */
 	bool stopping;
 	struct timeval limit;           /* of silence; zero: none */
@@ -139,9 +140,15 @@ static void on_silence(evutil_socket_t fd, short what, void *arg)
 	runner_kill(r, why);
 }
 
-static unsigned state_after(const struct runner *r, enum msg_type type)
+/* A picture drawn earlier fails or arrives while the next one is drawn. */
+static unsigned state_after_job(const struct runner *r, uint64_t job)
 {
-	switch (type) {
+	return job == r->drawing ? PROTO_IDLE : r->state;
+}
+
+static unsigned state_after(const struct runner *r, const struct msg *m)
+{
+	switch (m->type) {
 	case MSG_HELLO:
 		return PROTO_STARTED;
 	case MSG_LOAD:
@@ -154,7 +161,10 @@ static unsigned state_after(const struct runner *r, enum msg_type type)
 		return PROTO_IDLE;
 	case MSG_FAILED:
 		/* A failed load or import leaves nothing to talk about. */
-		return r->state & (PROTO_BUSY | PROTO_IDLE) ? PROTO_IDLE : PROTO_STARTED;
+		return r->state & (PROTO_BUSY | PROTO_IDLE) ? state_after_job(r, m->failed.job) :
+							      PROTO_STARTED;
+	case MSG_DRAWN:
+		return PROTO_IDLE;
 	case MSG_IMPORTED:
 		return PROTO_STARTED;
 	default:
@@ -174,9 +184,11 @@ static void on_json(struct runner *r, const struct frame *f)
 		runner_kill(r, why);
 		return;
 	}
-	r->state = state_after(r, m.type);
-	if (m.type == MSG_IMAGE)
+	r->state = state_after(r, &m);
+	if (m.type == MSG_IMAGE) {
+		r->image_job = m.image.job;
 		r->image_bytes = m.image.bytes;
+	}
 	if (m.type == MSG_PARTIAL) {
 		r->partial = m.partial;
 		r->image_bytes = m.partial.bytes;
@@ -198,7 +210,7 @@ static void on_binary(struct runner *r, const struct frame *f)
 			r->handler->partial(r->owner, &partial, f->data, f->len);
 		return;
 	}
-	r->state = PROTO_IDLE;
+	r->state = state_after_job(r, r->image_job);
 	r->handler->image(r->owner, f->data, f->len);
 }
 
@@ -336,7 +348,9 @@ int runner_send(struct runner *r, const struct msg *m)
 		free(bytes);
 		return -ENOMEM;
 	}
-	r->state = state_after(r, m->type);
+	r->state = state_after(r, m);
+	if (m->type == MSG_GENERATE)
+		r->drawing = m->generate.job;
 	restart_silence(r);
 	return event_add(r->writable, NULL) < 0 ? -ENOMEM : 0;
 }

@@ -45,14 +45,28 @@ static bool is_empty(const struct sched_model *m)
 	return TAILQ_EMPTY(&m->requests);
 }
 
+/* Without the one that needs no place any more. */
 static size_t n_requests(const struct sched_model *m)
 {
 	const struct sched_request *q;
 	size_t n = 0;
 
 	TAILQ_FOREACH(q, &m->requests, link)
-		n++;
+		n += q != m->writing;
 	return n;
+}
+
+/* The one that runs, or else the next to run. */
+static struct sched_request *first_undrawn(const struct sched_model *m)
+{
+	struct sched_request *q = TAILQ_FIRST(&m->requests);
+
+	return q && q == m->writing ? TAILQ_NEXT(q, link) : q;
+}
+
+bool sched_in_use(const struct sched_model *m)
+{
+	return m->state == SCHED_BUSY || m->writing;
 }
 
 static unsigned n_processes(const struct sched *s)
@@ -210,6 +224,8 @@ int sched_submit(struct sched *s, struct sched_request *q, const char *key, cons
 
 static void leave(struct sched_request *q)
 {
+	if (q->model->writing == q)
+		q->model->writing = NULL;
 	TAILQ_REMOVE(&q->model->requests, q, link);
 	q->model = NULL;
 }
@@ -247,7 +263,7 @@ bool sched_cancel(struct sched *s, struct sched_request *q, int64_t now_ns)
 		TAILQ_REMOVE(&s->failed, q, link);
 		return true;
 	}
-	if (m->state == SCHED_BUSY && q == TAILQ_FIRST(&m->requests))
+	if (q == m->writing || (m->state == SCHED_BUSY && q == first_undrawn(m)))
 		return false;
 	leave(q);
 	if (m->state == SCHED_IDLE && is_empty(m))
@@ -272,11 +288,21 @@ void sched_refused(struct sched *s, struct sched_model *m, const struct err *err
 	m->draining = true;
 }
 
-void sched_finished(struct sched *s, struct sched_model *m, int64_t now_ns)
+void sched_drawn(struct sched *s, struct sched_model *m)
 {
 	(void)s;
-	leave(TAILQ_FIRST(&m->requests));
+	m->writing = first_undrawn(m);
 	m->state = SCHED_IDLE;
+}
+
+void sched_finished(struct sched *s, struct sched_request *q, int64_t now_ns)
+{
+	struct sched_model *m = q->model;
+
+	(void)s;
+	if (q != m->writing)
+		m->state = SCHED_IDLE;
+	leave(q);
 	start_keep_alive(m, now_ns);
 }
 
@@ -316,6 +342,8 @@ static void wait_again(struct sched *s, struct sched_model *m)
 
 void sched_exited(struct sched *s, struct sched_model *m, const struct err *err, int64_t now_ns)
 {
+	if (m->writing)
+		fail(s, m->writing, err);
 	if (m->state == SCHED_BUSY)
 		fail(s, TAILQ_FIRST(&m->requests), err);
 	else if (m->state == SCHED_LOADING)
@@ -390,9 +418,10 @@ static bool next_for_model(struct sched_model *m, int64_t now_ns, struct sched_a
 			start_keep_alive(m, now_ns);
 		return act(ret, SCHED_READY, m, q);
 	}
-	if (m->state == SCHED_IDLE && !is_empty(m)) {
+	q = first_undrawn(m);
+	if (m->state == SCHED_IDLE && q) {
 		m->state = SCHED_BUSY;
-		return act(ret, SCHED_RUN, m, TAILQ_FIRST(&m->requests));
+		return act(ret, SCHED_RUN, m, q);
 	}
 	if (is_over(m, now_ns)) {
 		m->state = SCHED_STOPPING;
@@ -472,7 +501,7 @@ int64_t sched_deadline(const struct sched *s)
 	int64_t first = INT64_MAX;
 
 	TAILQ_FOREACH(m, &s->models, link)
-		if (m->state == SCHED_IDLE && m->expires_ns < first)
+		if (m->state == SCHED_IDLE && !m->writing && m->expires_ns < first)
 			first = m->expires_ns;
 	return first;
 }
@@ -481,5 +510,6 @@ int64_t sched_expiry(const struct sched_model *m, int64_t now_ns)
 {
 	if (m->draining || m->state == SCHED_STOPPING)
 		return m->expires_ns < now_ns ? m->expires_ns : now_ns;
-	return m->state == SCHED_IDLE ? m->expires_ns : add_ns(now_ns, m->keep_alive_ns);
+	return m->state == SCHED_IDLE && !m->writing ? m->expires_ns :
+						       add_ns(now_ns, m->keep_alive_ns);
 }

@@ -19,7 +19,7 @@ enum sched_state {
 	SCHED_WAITING,                  /* in line to be loaded; no process */
 	SCHED_LOADING,
 	SCHED_IDLE,
-	SCHED_BUSY,                     /* the first request runs */
+	SCHED_BUSY,                     /* the first request that is not being written runs */
 	SCHED_STOPPING,                 /* told to end, not gone yet */
 };
 
@@ -42,6 +42,7 @@ struct sched_model {
 	void *owner;                    /* the caller's process, set at SCHED_SPAWN */
 	enum sched_state state;
 	struct sched_requests requests; /* in order of arrival */
+	struct sched_request *writing;  /* of them: drawn, not yet answered; or NULL */
 	bool draining;                  /* ends after the requests it has; nobody joins */
 	bool for_room;                  /* draining only because another model needs the place */
 	int64_t keep_alive_ns;
@@ -85,22 +86,29 @@ int sched_submit(struct sched *s, struct sched_request *q, const char *key, cons
 /* -EBUSY in the reference's words. */
 int sched_busy(struct err *err);
 /*
- * The client is gone. True: the request left the line. False: it runs; it stays until
- * sched_finished() or sched_exited(), so that nothing else is sent meanwhile.
+ * The client is gone. True: the request left the line. False: it runs or is written; it
+ * stays until sched_finished() or sched_exited(), so that nothing else is sent meanwhile.
  */
 bool sched_cancel(struct sched *s, struct sched_request *q, int64_t now_ns);
 /* A load ended well. */
 void sched_loaded(struct sched *s, struct sched_model *m, int64_t now_ns);
 /* A load was refused; all its requests fail and the process is to be stopped. */
 void sched_refused(struct sched *s, struct sched_model *m, const struct err *err);
-/* The running request ended, in whatever way. */
-void sched_finished(struct sched *s, struct sched_model *m, int64_t now_ns);
+/*
+ * The running request is drawn: the next may run while its picture is written. Until
+ * sched_finished() nothing else is, and the process stays. Not while another is written.
+ */
+void sched_drawn(struct sched *s, struct sched_model *m);
+/* A request that runs or is written ended, in whatever way. */
+void sched_finished(struct sched *s, struct sched_request *q, int64_t now_ns);
 /* The process is gone. m is freed unless requests wait for a new one. */
 void sched_exited(struct sched *s, struct sched_model *m, const struct err *err, int64_t now_ns);
 /* Unload: every model of that key or name; except_key (may be NULL) is left alone. */
 void sched_unload(struct sched *s, const char *key, const char *name, const char *except_key,
 		  int64_t now_ns);
 
+/* Something is drawn or written. */
+bool sched_in_use(const struct sched_model *m);
 bool sched_next(struct sched *s, int64_t now_ns, struct sched_action *ret);
 /* When sched_next() should be asked again; INT64_MAX: only after an event. */
 int64_t sched_deadline(const struct sched *s);

@@ -25,6 +25,8 @@ struct behaviour {
 	unsigned crash_step;
 	size_t picture;                 /* bytes; 0: just the request */
 	unsigned wait_ms;               /* before the files of a request are read */
+	unsigned write_ms;              /* from drawn to the picture, if nothing is asked meanwhile */
+	bool crash_writing;             /* when it is */
 	bool silent_load, fail_load, crash_load, bad_frame, deaf, noisy, no_steps, bad_image,
 	     bad_partial;
 };
@@ -47,6 +49,9 @@ static const struct behaviour behaviours[] = {
 	{ "unreadable", .bad_image = true },
 	{ "late-reader", .wait_ms = 300 },
 	{ "bad-partial", .bad_partial = true },
+	{ "slow-writer", .write_ms = 400 },
+	{ "lazy-writer", .write_ms = 3600000 },
+	{ "crash-writer", .write_ms = 3600000, .crash_writing = true },
 };
 
 /* Message structs own their strings elsewhere; here they are literals. */
@@ -60,6 +65,10 @@ static struct {
 	struct frame_reader in;
 	unsigned state;
 	const struct behaviour *how;
+	struct picture {                /* drawn, not yet sent */
+		struct msg_image head;
+		unsigned char *bytes;   /* NULL: none */
+	} held;
 } fake = { .how = &behaviours[0] };
 
 static void write_all(const void *data, size_t len)
@@ -241,14 +250,25 @@ static void send_partial(const struct msg_generate *g, uint32_t index)
 	send_binary(text, strlen(text));
 }
 
+static void send_held(void)
+{
+	struct msg m = { .type = MSG_IMAGE, .image = fake.held.head };
+
+	if (!fake.held.bytes)
+		return;
+	send_msg(&m);
+	send_binary(fake.held.bytes, m.image.bytes);
+	free(fake.held.bytes);
+	fake.held.bytes = NULL;
+}
+
 /* files: of a request that has any, added to it. */
-static void send_picture(const struct msg_generate *g, json_t *files)
+static void finish_picture(const struct msg_generate *g, json_t *files)
 {
 	json_t *request = json_pack("{s:s, s:s*, s:i, s:i, s:i, s:I, s:f}", "prompt", g->prompt,
 		"negative", g->negative, "width", (int)g->width, "height", (int)g->height, "steps",
 		(int)g->steps, "seed", (json_int_t)g->seed, "guidance", g->guidance);
-	struct msg m = { .type = MSG_IMAGE };
-	unsigned char *bytes;
+	struct msg m = { .type = MSG_DRAWN, .drawn.job = g->job };
 	size_t len, size;
 	char *text;
 
@@ -269,14 +289,12 @@ static void send_picture(const struct msg_generate *g, json_t *files)
 	text = json_dumps(request, JSON_COMPACT);
 	len = strlen(text);
 	size = fake.how->picture > len ? fake.how->picture : len;
-	bytes = calloc(1, size);
-	memcpy(bytes, text, len);
-	m.image = (struct msg_image){ g->job, size, or_else(g->width, 640), or_else(g->height, 480),
+	fake.held.bytes = calloc(1, size);
+	memcpy(fake.held.bytes, text, len);
+	fake.held.head = (struct msg_image){ g->job, size, or_else(g->width, 640), or_else(g->height, 480),
 				      g->seed, (uint32_t)strlen(g->prompt),
 				      g->step_cache ? g->steps / 2 : 0 };
 	send_msg(&m);
-	send_binary(bytes, size);
-	free(bytes);
 	free(text);
 	json_decref(request);
 }
@@ -340,6 +358,7 @@ static void draw(const struct msg_generate *g, json_t *files)
 		return;
 	}
 	send_progress(g, "encode", 0);
+	send_held();
 	for (uint32_t step = 0; step <= steps; step++) {
 		send_progress(g, "denoise", step);
 		if (step && step <= g->partial_images)
@@ -349,12 +368,15 @@ static void draw(const struct msg_generate *g, json_t *files)
 	}
 	send_progress(g, "decode", steps);
 	if (!breaks_at(g, 1000))
-		send_picture(g, files);
+		finish_picture(g, files);
 }
 
 static void generate(const struct msg_generate *g)
 {
 	json_t *files;
+
+	if (fake.held.bytes && fake.how->crash_writing)
+		kill(getpid(), SIGKILL);
 
 	poll(NULL, 0, (int)fake.how->wait_ms);
 	fake.state = PROTO_BUSY;
@@ -362,6 +384,17 @@ static void generate(const struct msg_generate *g)
 	draw(g, files);
 	json_decref(files);
 	fake.state = PROTO_IDLE;
+	if (!fake.how->write_ms)
+		send_held();
+}
+
+static void cancel(uint64_t job)
+{
+	if (!fake.held.bytes || fake.held.head.job != job)
+		return;
+	free(fake.held.bytes);
+	fake.held.bytes = NULL;
+	send_failed(job, "cancelled", "cancelled");
 }
 
 static void send_status(const char *status, uint64_t completed, uint64_t total)
@@ -425,9 +458,14 @@ int main(int argc, char **argv)
 	}
 	send_hello();
 	for (;;) {
-		receive(&m, -1);
+		if (!receive(&m, fake.held.bytes ? (int)fake.how->write_ms : -1)) {
+			send_held();
+			continue;
+		}
 		if (m.type == MSG_LOAD)
 			load(&m.load);
+		else if (m.type == MSG_CANCEL)
+			cancel(m.cancel.job);
 		else if (m.type == MSG_GENERATE)
 			generate(&m.generate);
 		else if (m.type == MSG_IMPORT)

@@ -84,9 +84,17 @@ static struct sched_model *load(struct world *w, struct sched_request *q, const 
 	return m;
 }
 
+/* In order of arrival, the one that is written first. */
+static struct sched_request *running(const struct sched_model *m)
+{
+	struct sched_request *q = TAILQ_FIRST(&m->requests);
+
+	return q == m->writing ? TAILQ_NEXT(q, link) : q;
+}
+
 static void finish(struct world *w, struct sched_model *m)
 {
-	sched_finished(&w->s, m, w->now);
+	sched_finished(&w->s, running(m), w->now);
 	do_all(w);
 }
 
@@ -115,7 +123,7 @@ static void one_spawn_for_all(void **state)
 		do_all(w);
 		assert_int_equal(w->n, 1);
 		assert_ptr_equal(find(w, SCHED_RUN)->request, &q[i]);
-		sched_finished(&w->s, q[i].model, w->now);
+		sched_finished(&w->s, &q[i], w->now);
 	}
 }
 
@@ -407,6 +415,102 @@ static void no_queue_at_all(void **state)
 	assert_int_equal(submit(w, &q[1], "a", -1), 0);
 }
 
+static void drawn(struct world *w, struct sched_model *m)
+{
+	sched_drawn(&w->s, m);
+	do_all(w);
+}
+
+static void written(struct world *w, struct sched_request *q)
+{
+	sched_finished(&w->s, q, w->now);
+	do_all(w);
+}
+
+static void next_runs_while_the_last_is_written(void **state)
+{
+	struct world *w = *state;
+	struct sched_request q[3] = { 0 };
+	struct sched_model *m = load(w, &q[0], "a");
+
+	submit(w, &q[1], "a", -1);
+	drawn(w, m);
+	assert_ptr_equal(find(w, SCHED_RUN)->request, &q[1]);
+	assert_false(sched_cancel(&w->s, &q[0], w->now));
+	assert_false(sched_cancel(&w->s, &q[1], w->now));
+	submit(w, &q[2], "a", -1);
+	assert_int_equal(w->n, 0);
+	written(w, &q[0]);
+	assert_int_equal(w->n, 0);
+	/* The next one may also end before the last picture has come. */
+	drawn(w, m);
+	assert_ptr_equal(find(w, SCHED_RUN)->request, &q[2]);
+	written(w, &q[2]);
+	assert_true(sched_in_use(m));
+	written(w, &q[1]);
+	assert_false(sched_in_use(m));
+	assert_int_equal(sched_deadline(&w->s), w->now + 300 * S);
+}
+
+static void who_comes_while_writing_runs_at_once(void **state)
+{
+	struct world *w = *state;
+	struct sched_request q[2] = { 0 };
+	struct sched_model *m = load(w, &q[0], "a");
+
+	w->s.max_queue = 0;
+	drawn(w, m);
+	assert_int_equal(submit(w, &q[1], "a", -1), 0);
+	assert_ptr_equal(find(w, SCHED_RUN)->request, &q[1]);
+	written(w, &q[0]);
+	written(w, &q[1]);
+}
+
+static void nothing_stops_while_it_writes(void **state)
+{
+	struct world *w = *state;
+	struct sched_request a = { 0 }, b = { 0 };
+	struct sched_model *m;
+
+	w->s.max_loaded = 1;
+	submit(w, &a, "a", 0);
+	m = a.model;
+	sched_loaded(&w->s, m, w->now);
+	do_all(w);
+	drawn(w, m);
+	w->now += 900 * S;
+	do_all(w);
+	assert_int_equal(w->n, 0);
+	assert_int_equal(sched_deadline(&w->s), INT64_MAX);
+	submit(w, &b, "b", -1);
+	sched_unload(&w->s, "a", NULL, NULL, w->now);
+	do_all(w);
+	assert_int_equal(w->n, 0);
+	written(w, &a);
+	assert_ptr_equal(find(w, SCHED_STOP)->model, m);
+	exited(w, m);
+	assert_ptr_equal(find(w, SCHED_SPAWN)->model, b.model);
+}
+
+static void crash_fails_what_is_written_too(void **state)
+{
+	struct world *w = *state;
+	struct sched_request q[3] = { 0 };
+	struct sched_model *m = load(w, &q[0], "a");
+
+	submit(w, &q[1], "a", -1);
+	submit(w, &q[2], "a", -1);
+	drawn(w, m);
+	exited(w, m);
+	assert_int_equal(w->n, 3);
+	assert_ptr_equal(w->did[0].request, &q[0]);
+	assert_ptr_equal(w->did[1].request, &q[1]);
+	assert_ptr_equal(find(w, SCHED_SPAWN)->model, m);
+	sched_loaded(&w->s, m, w->now);
+	do_all(w);
+	assert_ptr_equal(find(w, SCHED_RUN)->request, &q[2]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -429,6 +533,10 @@ int main(void)
 		TEST(one_load_at_a_time),
 		TEST(queue_is_bounded),
 		TEST(no_queue_at_all),
+		TEST(next_runs_while_the_last_is_written),
+		TEST(who_comes_while_writing_runs_at_once),
+		TEST(nothing_stops_while_it_writes),
+		TEST(crash_fails_what_is_written_too),
 #undef TEST
 	};
 
