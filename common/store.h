@@ -74,6 +74,8 @@ bool store_sizes_have(const uint64_t *sizes, size_t n, uint64_t size);
 int store_resolve(struct store *s, const struct model_name *name, struct model_name *ret, struct err *err);
 /* Reads the tag (v2, else legacy). -ENOENT "model '<short>' not found", -EBADMSG when damaged. */
 int store_read(struct store *s, const struct model_name *name, struct manifest **ret, struct err *err);
+/* The tag's bytes as they are, NUL-terminated; the caller frees. -ENOENT as of store_read(). */
+int store_read_bytes(struct store *s, const struct model_name *name, char **ret, size_t *ret_len, struct err *err);
 /* Writes manifest blob, v2 link and legacy file. */
 int store_write(struct store *s, const struct model_name *name, const void *bytes, size_t len, struct err *err);
 /* Removes the tag everywhere, then blobs that no readable manifest uses (none are freed while one is unreadable). */
