@@ -107,6 +107,12 @@ void store_list_free(struct store_entry *entries, size_t n);
 /* Frees blobs of old that nothing uses any more; used when a tag was replaced. */
 int store_release(struct store *s, const struct manifest *old, struct err *err);
 /*
+ * Remembers a manifest whose blobs are on their way, so that a sweep keeps those that are
+ * there, for a week. Its digest names it.
+ */
+int store_pending_add(struct store *s, const char *digest, const void *bytes, size_t len, struct err *err);
+void store_pending_remove(struct store *s, const char *digest);
+/*
  * Start-up sweep: unreferenced blobs and left-over files older than an hour, partial
  * downloads older than a week, empty folders. -EBADMSG, naming the tag, and nothing
  * freed while one cannot be read.

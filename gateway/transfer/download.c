@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "gateway/transfer/download.h"
 #include "gateway/transfer/partial.h"
@@ -21,6 +22,7 @@ struct waiter {
 	LIST_ENTRY(waiter) link;
 	struct download *download;
 	struct registry *registry;
+	uint64_t damaged;
 	const struct waiter_handler *handler;
 	void *owner;
 };
@@ -39,6 +41,7 @@ struct download {
 	enum disk_wait disk;            /* what the partial is asked for */
 	bool opened;
 	unsigned mismatches;
+	uint64_t damaged;               /* inode of what is to be replaced */
 	uint64_t size, best;            /* best: most bytes that were ever there */
 	int64_t retry_after;
 	char digest[DIGEST_SIZE];
@@ -294,22 +297,31 @@ static void go(void *owner)
 		partial_open(d->partial);
 }
 
+/* Somebody else, another process perhaps, has brought it meanwhile. */
+static bool has_arrived(const struct download *d)
+{
+	char path[4096];
+	struct stat st;
+
+	store_blob_path(d->all->store, d->digest, path, sizeof(path));
+	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == d->size &&
+	       st.st_ino != d->damaged;
+}
+
 static void on_opened(struct download *d, const struct err *err)
 {
-	uint64_t size;
-
-	if (!err) {
+	if ((!err || err->code == -EBUSY) && has_arrived(d)) {
+		succeed(d);
+	} else if (!err) {
 		d->opened = true;
 		d->best = partial_len(d->partial);
 		go(d);
-	} else if (err->code != -EBUSY) {
-		fail(d, err);
-	} else if (store_blob_stat(d->all->store, d->digest, &size, NULL) == 0 && size == d->size) {
-		succeed(d);             /* the other process has brought it */
-	} else {
+	} else if (err->code == -EBUSY) {
 		d->why = *err;
 		retry_progress(&d->retry);
 		try_later(d);
+	} else {
+		fail(d, err);
 	}
 }
 
@@ -366,8 +378,8 @@ static struct download *find(struct transfers *t, const char *digest)
 	return NULL;
 }
 
-static int create(struct transfers *t, struct registry *r, const char *digest,
-		  uint64_t size, struct download **ret, struct err *err)
+static int create(struct transfers *t, const struct waiter *w, const char *digest, uint64_t size,
+		  struct download **ret, struct err *err)
 {
 	struct download *d = calloc(1, sizeof(*d));
 
@@ -375,7 +387,8 @@ static int create(struct transfers *t, struct registry *r, const char *digest,
 		return err_set(err, -ENOMEM, "out of memory");
 	d->all = t;
 	d->size = size;
-	d->registry = registry_ref(r);
+	d->registry = registry_ref(w->registry);
+	d->damaged = w->damaged;
 	d->slot = (struct slot){ .go = go, .owner = d };
 	LIST_INIT(&d->waiters);
 	LIST_INSERT_HEAD(&t->downloads, d, link);
@@ -394,7 +407,7 @@ static int begin(struct transfers *t, struct waiter *w, const char *digest,
 		 uint64_t size, struct err *err)
 {
 	struct download *d = find(t, digest);
-	int r = d ? 0 : create(t, w->registry, digest, size, &d, err);
+	int r = d ? 0 : create(t, w, digest, size, &d, err);
 
 	if (r < 0)
 		return r;
@@ -406,8 +419,8 @@ static int begin(struct transfers *t, struct waiter *w, const char *digest,
 	return 0;
 }
 
-int download_join(struct transfers *t, struct registry *r, const char *digest,
-		  uint64_t size, const struct waiter_handler *handler, void *owner,
+int download_join(struct transfers *t, struct registry *r, const char *digest, uint64_t size,
+		  uint64_t damaged, const struct waiter_handler *handler, void *owner,
 		  struct waiter **ret, struct err *err)
 {
 	struct waiter *w = calloc(1, sizeof(*w));
@@ -415,7 +428,8 @@ int download_join(struct transfers *t, struct registry *r, const char *digest,
 
 	if (!w)
 		return err_set(err, -ENOMEM, "out of memory");
-	*w = (struct waiter){ .registry = registry_ref(r), .handler = handler, .owner = owner };
+	*w = (struct waiter){ .registry = registry_ref(r), .damaged = damaged, .handler = handler,
+			      .owner = owner };
 	result = begin(t, w, digest, size, err);
 	if (result < 0) {
 		registry_unref(r);

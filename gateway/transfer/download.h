@@ -16,8 +16,9 @@ struct waiter_handler {
 	void (*done)(void *owner, const struct err *err);
 };
 
-int download_join(struct transfers *t, struct registry *r, const char *digest,
-		  uint64_t size, const struct waiter_handler *handler, void *owner,
+/* damaged: inode of a file in the store that is not what it should be; 0: there is none. */
+int download_join(struct transfers *t, struct registry *r, const char *digest, uint64_t size,
+		  uint64_t damaged, const struct waiter_handler *handler, void *owner,
 		  struct waiter **ret, struct err *err);
 void waiter_leave(struct waiter *w);
 uint64_t waiter_len(const struct waiter *w);    /* bytes that are there */

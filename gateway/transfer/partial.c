@@ -49,6 +49,7 @@ struct partial {
 	struct digest *hash;
 	uint64_t written;
 	struct err err;                 /* of writing, kept until it is told */
+	bool published;
 	_Atomic bool failed;
 	_Atomic bool stop;              /* read no more, nobody wants it */
 };
@@ -234,12 +235,17 @@ static void run_publish(void *arg)
 		fail(p, "write");
 	else if (rename(p->path, p->final) < 0)
 		fail(p, "rename");
+	else
+		p->published = true;
 }
 
 static void run_close(void *arg)
 {
 	struct partial *p = arg;
 
+	/* While it is locked: nobody else's is removed. */
+	if (p->fd >= 0 && !p->written && !p->published)
+		unlink(p->path);
 	if (p->fd >= 0)
 		close(p->fd);
 	digest_abort(p->hash);

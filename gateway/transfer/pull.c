@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -29,6 +30,7 @@ struct item {
 	const struct image_blob *blob;
 	struct waiter *waiter;
 	enum item_state state;
+	uint64_t inode;                 /* of what is there, and may be damaged */
 	struct strand strand;
 	struct disk_job job;
 	int result;                     /* of the check */
@@ -106,6 +108,7 @@ static void write_tag(struct pull *p)
 		finish(p, &err);
 		return;
 	}
+	store_pending_remove(p->store, p->image.manifest->digest);
 	progress_lines_status(&p->lines, "success");
 	finish(p, NULL);
 }
@@ -147,6 +150,21 @@ static void on_blob(void *owner, const struct err *err)
 
 static const struct waiter_handler waiter_handler = { on_blob };
 
+/* Bytes of a blob that are still to come. */
+static uint64_t missing_bytes(const struct pull *p, const struct item *it)
+{
+	char path[4096], partial[4096 + 8];
+	struct stat st;
+
+	if (it->state == ITEM_PRESENT)
+		return 0;
+	store_blob_path(p->store, it->blob->digest, path, sizeof(path));
+	snprintf(partial, sizeof(partial), "%s.tmp", path);
+	if (lstat(partial, &st) < 0 || (uint64_t)st.st_size > it->blob->size)
+		return it->blob->size;
+	return it->blob->size - (uint64_t)st.st_size;
+}
+
 /* One in a hundred more than what is missing must be free. */
 static int check_space(struct pull *p, struct err *err)
 {
@@ -155,8 +173,7 @@ static int check_space(struct pull *p, struct err *err)
 	struct statvfs fs;
 
 	for (size_t i = 0; i < p->image.n_blobs; i++)
-		if (p->items[i].state != ITEM_PRESENT)
-			needed += p->items[i].blob->size;
+		needed += missing_bytes(p, &p->items[i]);
 	needed += needed / 100;
 	if (statvfs(root, &fs) < 0)
 		return err_errno(err, errno, "%s", root);
@@ -176,7 +193,7 @@ static int join_all(struct pull *p, struct err *err)
 
 		if (it->state != ITEM_PRESENT)
 			r = download_join(p->all, p->registry, it->blob->digest, it->blob->size,
-					  &waiter_handler, it, &it->waiter, err);
+					  it->inode, &waiter_handler, it, &it->waiter, err);
 	}
 	return r;
 }
@@ -192,7 +209,8 @@ static void fetch_missing(struct pull *p)
 		return;
 	}
 	p->lines.total = p->image.total;
-	if (join_all(p, &err) < 0)
+	if (store_pending_add(p->store, p->image.manifest->digest, p->manifest, p->manifest_len, &err) < 0 ||
+	    join_all(p, &err) < 0)
 		finish(p, &err);
 	else
 		progress_lines_begin(&p->lines);
@@ -228,11 +246,15 @@ static void on_checked(void *arg)
 
 static void check(struct pull *p, struct item *it)
 {
-	uint64_t size;
+	char path[4096];
+	struct stat st;
 
-	if (store_blob_stat(p->store, it->blob->digest, &size, NULL) < 0 || size != it->blob->size)
+	store_blob_path(p->store, it->blob->digest, path, sizeof(path));
+	if (lstat(path, &st) < 0)
 		return;
-	if (!store_blob_reuse(p->store, it->blob->digest, size))
+	it->inode = st.st_ino;
+	if ((uint64_t)st.st_size != it->blob->size ||
+	    !store_blob_reuse(p->store, it->blob->digest, it->blob->size))
 		return;
 	strand_init(&it->strand);
 	it->job = (struct disk_job){ .run = run_check, .done = on_checked, .arg = it };
