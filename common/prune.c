@@ -11,10 +11,13 @@
 #include <unistd.h>
 
 #include "common/file.h"
+#include "common/limits.h"
 #include "common/log.h"
 #include "common/store_internal.h"
 #include "common/text.h"
 #include "common/timefmt.h"
+
+#define PENDING_FOLDER ".easel-pulls"    /* manifests of pulls that are not done */
 
 enum { HOUR_SECONDS = 3600, PARTIAL_SECONDS = 7 * 24 * HOUR_SECONDS };
 
@@ -62,6 +65,73 @@ static int use_manifest(struct used *u, const struct manifest *m)
 	return r;
 }
 
+static void pending_path(const struct store *s, const char *file, char ret[STORE_PATH])
+{
+	snprintf(ret, STORE_PATH, "%s/" PENDING_FOLDER "/%s", s->root, file);
+}
+
+int store_pending_add(struct store *s, const char *digest, const void *bytes, size_t len, struct err *err)
+{
+	char path[STORE_PATH];
+	int r;
+
+	pending_path(s, digest + strlen("sha256:"), path);
+	r = dir_make_parent(path, err);
+	return r < 0 ? r : file_replace(path, bytes, len, err);
+}
+
+void store_pending_remove(struct store *s, const char *digest)
+{
+	char path[STORE_PATH];
+
+	pending_path(s, digest + strlen("sha256:"), path);
+	if (unlink(path) < 0 && errno != ENOENT)
+		log_debug("cannot remove %s", path);
+}
+
+/* One that is old, or not whole, keeps nothing. */
+static int use_pending(struct used *u, const char *path)
+{
+	struct manifest *m;
+	struct stat st;
+	char *bytes;
+	size_t len;
+	int r;
+
+	if (lstat(path, &st) < 0 || time_now_ns() / 1000000000 - st.st_mtime >= PARTIAL_SECONDS ||
+	    file_load(path, LIMIT_MANIFEST, &bytes, &len, NULL) < 0) {
+		unlink(path);
+		return 0;
+	}
+	r = manifest_parse(bytes, len, &m, NULL);
+	free(bytes);
+	if (r < 0)
+		return 0;
+	r = use_manifest(u, m);
+	manifest_free(m);
+	return r;
+}
+
+static int collect_pending(const struct store *s, struct used *u)
+{
+	char path[STORE_PATH];
+	struct dirent *entry;
+	int r = 0;
+	DIR *dir;
+
+	pending_path(s, "", path);
+	dir = opendir(path);
+	while (r == 0 && dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		pending_path(s, entry->d_name, path);
+		r = use_pending(u, path);
+	}
+	if (dir)
+		closedir(dir);
+	return r;
+}
+
 static int collect(struct store *s, struct used *u, struct err *err)
 {
 	struct model_name *names;
@@ -77,6 +147,11 @@ static int collect(struct store *s, struct used *u, struct err *err)
 		if (r < 0)
 			err_set(err, r, "out of memory");
 		manifest_free(m);
+	}
+	if (r == 0) {
+		r = collect_pending(s, u);
+		if (r < 0)
+			err_set(err, r, "out of memory");
 	}
 	if (r == 0 && u->n)
 		qsort(u->digests, u->n, DIGEST_SIZE, compare);

@@ -140,23 +140,40 @@ int store_resolve(struct store *s, const struct model_name *name, struct model_n
 	return 0;
 }
 
+static int read_bytes(struct store *s, const struct model_name *name, char **ret, size_t *ret_len,
+		      int64_t *ret_mtime_ns, struct err *err)
+{
+	char text[NAME_TEXT_SIZE];
+	int r = tag_read(s, name, ret, ret_len, ret_mtime_ns, err);
+
+	name_short(name, text);
+	if (r == -ENOENT)
+		return err_set(err, -ENOENT, "model '%s' not found", text);
+	if (r < 0)
+		err_prefix(err, "model '%s'", text);
+	return r;
+}
+
+int store_read_bytes(struct store *s, const struct model_name *name, char **ret, size_t *ret_len, struct err *err)
+{
+	int64_t mtime;
+
+	return read_bytes(s, name, ret, ret_len, &mtime, err);
+}
+
 int store_read(struct store *s, const struct model_name *name, struct manifest **ret, struct err *err)
 {
 	char text[NAME_TEXT_SIZE], *bytes;
 	int64_t mtime;
 	size_t len;
-	int r = tag_read(s, name, &bytes, &len, &mtime, err);
+	int r = read_bytes(s, name, &bytes, &len, &mtime, err);
 
-	name_short(name, text);
-	if (r == -ENOENT)
-		return err_set(err, -ENOENT, "model '%s' not found", text);
-	if (r < 0) {
-		err_prefix(err, "model '%s'", text);
+	if (r < 0)
 		return r;
-	}
 	r = manifest_parse(bytes, len, ret, err);
 	free(bytes);
 	if (r < 0) {
+		name_short(name, text);
 		err_prefix(err, "model '%s'", text);
 		return r;
 	}

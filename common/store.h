@@ -74,6 +74,8 @@ bool store_sizes_have(const uint64_t *sizes, size_t n, uint64_t size);
 int store_resolve(struct store *s, const struct model_name *name, struct model_name *ret, struct err *err);
 /* Reads the tag (v2, else legacy). -ENOENT "model '<short>' not found", -EBADMSG when damaged. */
 int store_read(struct store *s, const struct model_name *name, struct manifest **ret, struct err *err);
+/* The tag's bytes as they are, NUL-terminated; the caller frees. -ENOENT as of store_read(). */
+int store_read_bytes(struct store *s, const struct model_name *name, char **ret, size_t *ret_len, struct err *err);
 /* Writes manifest blob, v2 link and legacy file. */
 int store_write(struct store *s, const struct model_name *name, const void *bytes, size_t len, struct err *err);
 /* Removes the tag everywhere, then blobs that no readable manifest uses (none are freed while one is unreadable). */
@@ -104,6 +106,12 @@ int store_list(struct store *s, struct store_entry **ret, size_t *ret_n, struct 
 void store_list_free(struct store_entry *entries, size_t n);
 /* Frees blobs of old that nothing uses any more; used when a tag was replaced. */
 int store_release(struct store *s, const struct manifest *old, struct err *err);
+/*
+ * Remembers a manifest whose blobs are on their way, so that a sweep keeps those that are
+ * there, for a week. Its digest names it.
+ */
+int store_pending_add(struct store *s, const char *digest, const void *bytes, size_t len, struct err *err);
+void store_pending_remove(struct store *s, const char *digest);
 /*
  * Start-up sweep: unreferenced blobs and left-over files older than an hour, partial
  * downloads older than a week, empty folders. -EBADMSG, naming the tag, and nothing

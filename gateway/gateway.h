@@ -10,6 +10,7 @@
 #include "gateway/access.h"
 #include "gateway/http.h"
 #include "gateway/runners.h"
+#include "gateway/transfer/transfers.h"
 #include "gateway/upload.h"
 
 /* The one context, handed down to whoever needs a part of it. */
@@ -22,6 +23,7 @@ struct gateway {
 	struct runners *runners;
 	struct pool *pool;              /* loaded models */
 	struct imports *imports;        /* models being created */
+	struct transfers *transfers;    /* pulls and pushes */
 	struct metrics *metrics;
 	int64_t started_ns;             /* Unix time */
 	char unready[600];              /* why no picture can be drawn; "": one can */

@@ -210,6 +210,7 @@ static void server_finish(struct server *server)
 	metrics_destroy(gw->metrics);
 	pool_destroy(gw->pool);
 	imports_destroy(gw->imports);
+	transfers_destroy(gw->transfers);
 	runners_destroy(gw->runners);
 	access_destroy(gw->access);
 	catalog_destroy(gw->catalog);
@@ -326,6 +327,8 @@ static int create_all(struct server *server, struct err *err)
 		r = create_pool(server, err);
 	if (r == 0)
 		r = imports_create(gw, &gw->imports, err);
+	if (r == 0)
+		r = transfers_create(gw->base, gw->store, &gw->transfers, err);
 	if (r == 0)
 		r = kept_files_create(gw->base, &gw->kept, &gw->files, err);
 	if (r == 0)

@@ -1,11 +1,11 @@
 # Sourced by demo.sh and test.sh: Debian packages, and how to get them.
 
 build_packages="gcc pkg-config meson ninja-build glslang-tools libvulkan-dev
-  libevent-dev libhttp-parser-dev libuv1-dev libjansson-dev libssl-dev libpng-dev
+  libevent-dev libhttp-parser-dev libuv1-dev libjansson-dev libssl-dev libcurl4-openssl-dev libpng-dev
   libjpeg62-turbo-dev libwebp-dev libpcre2-dev libutf8proc-dev zlib1g-dev libdnnl-dev"
 run_packages="mesa-vulkan-drivers"
 test_packages="clang libclang-rt-14-dev libcmocka-dev vulkan-validationlayers
-  python3 python3-venv zsh fish shellcheck mandoc"
+  python3 python3-venv zsh fish shellcheck mandoc docker-registry"
 
 # install_packages NAME...: installs what is missing, as root or through sudo.
 install_packages()

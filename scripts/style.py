@@ -46,6 +46,8 @@ LAYERS = [
     ("runner/worker", ("common/", "runner/worker.h", "runner/inputs.h", "runner/encoder.h", "runner/metadata.h",
                        "runner/pipeline.h", "runner/vk/vk.h"), ("uv.h", "jansson.h")),
     ("runner/", ("common/", "runner/"), ("jansson.h",)),
+    ("gateway/transfer/", ("common/", "gateway/transfer/", "gateway/address.h"),
+     ("curl/", "event2/", "jansson.h", "openssl/")),
     ("gateway/", ("common/", "gateway/"),
      ("event2/", "jansson.h", "http_parser.h", "openssl/")),
     ("cli/", ("common/", "cli/"), ("jansson.h", "openssl/", "png.h", "utf8proc.h", "zlib.h")),
@@ -54,7 +56,7 @@ LAYERS = [
 NEVER = [("cli/", "common/store.h"), ("gateway/", "runner/")]
 LIBRARIES = ("jansson.h", "openssl/", "vulkan/", "pcre2.h", "utf8proc.h", "png.h", "jpeglib.h",
              "jerror.h", "webp/", "uv.h",
-             "event2/", "http_parser.h", "zlib.h", "dnnl.h")
+             "event2/", "http_parser.h", "curl/", "zlib.h", "dnnl.h")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 

@@ -77,7 +77,8 @@ class Server:
 
     def environment(self):
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("OLLAMA_", "EASEL_"))}
-        return {**clean, "HOME": self.folder, **self.env}
+        # No test may reach a real registry.
+        return {**clean, "HOME": self.folder, "HTTPS_PROXY": "http://127.0.0.1:1", **self.env}
 
     def start(self):
         with open(self.log_path, "ab") as log:

@@ -1,7 +1,7 @@
 /* GET /openapi.json: the description of these routes, made from gateway/openapi.json. */
 #include "gateway/reply.h"
 #include "gateway/routes.h"
-#include "openapi.h"
+#include "gateway/openapi.h"
 
 void route_openapi(struct gateway *gw, struct http_request *q)
 {

@@ -78,9 +78,6 @@ class Refusals(GatewayTest):
             self.refused(self.gateway.post(path, {"name": "a b"}), 400, "invalid model name")
             self.refused(self.gateway.post(path, {"model": "x:cloud"}), 403,
                          "ollama cloud is disabled: remote model is unavailable")
-            answer = self.gateway.post(path, {"model": "ok", "insecure": False, "stream": True, "username": "u"})
-            self.assertEqual((answer.status, answer.headers["Content-Type"]), (400, "application/json"))
-            self.assertIn("is not supported yet", answer.error)
             self.assertEqual(self.gateway.post(path, {"model": "ok", "insecure": "x"}).status, 400)
 
     def test_syntax_errors(self):

@@ -1,0 +1,289 @@
+"""POST /api/pull from Debian's registry, through a proxy that breaks things."""
+import os
+import threading
+import time
+
+from gateway_test import wait_for
+from transfer_test import Model, TransferTest, check_store, registry, unittest
+
+MIB = 1 << 20
+
+
+class Pull(TransferTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.model = Model("pull", [3 * MIB, 2 * MIB, 100000, 1, 70000]).put(cls.registry)
+
+    def check_pulled(self):
+        self.assertEqual(check_store(self.root, self.proxy.host), self.model.manifest)
+        self.assertEqual(self.files(".tmp"), [])
+
+    def test_lines(self):
+        answer = self.pull()
+        self.assertEqual(answer.headers["Content-Type"], "application/x-ndjson")
+        lines = self.succeeds(answer)
+        total = self.model.total
+        self.assertEqual(lines[0], {"status": "pulling manifest"})
+        self.assertEqual(lines[1], {"status": "pulling model", "digest": "sha256:model", "total": total})
+        self.assertEqual(lines[-3:], [
+            {"status": "pulling model", "digest": "sha256:model", "total": total, "completed": total},
+            {"status": "writing manifest"}, {"status": "success"}])
+        self.check_pulled()
+        self.assertEqual(self.proxy.blob_bytes(), self.model.bytes)
+        self.assertIn(self.name(), [m["name"] for m in self.gateway.get("/api/tags").json["models"]])
+
+    def test_again(self):
+        self.succeeds(self.pull())
+        self.proxy.reset()
+        self.assertEqual(self.succeeds(self.pull()), [{"status": "pulling manifest"}, {"status": "writing manifest"},
+                                                      {"status": "success"}])
+        self.assertEqual(self.proxy.blob_requests(), [])
+
+    def test_one_object(self):
+        answer = self.pull(stream=False)
+        self.assertEqual((answer.status, answer.headers["Content-Type"], answer.body),
+                         (200, "application/json", b'{"status":"success"}'))
+        answer = self.pull(self.name("library/none"), stream=False)
+        self.assertEqual((answer.status, answer.error), (500, "pull model manifest: file does not exist"))
+
+    def test_damaged_blob_is_repaired(self):
+        self.succeeds(self.pull())
+        path = os.path.join(self.root, "blobs", self.model.layers[0]["digest"].replace(":", "-"))
+        with open(path, "r+b") as file:
+            file.seek(1000)
+            file.write(b"x")
+        self.proxy.reset()
+        self.succeeds(self.pull())
+        self.check_pulled()
+        self.assertEqual(len(self.proxy.blob_requests()), 1)
+
+    def test_equal_layers_are_fetched_once(self):
+        model = Model("equal", [MIB, 5000], repeats=4).put(self.registry, "library/equal")
+        lines = self.succeeds(self.pull(self.name("library/equal")))
+        self.assertEqual(lines[1]["total"], model.total)
+        self.assertEqual(len(self.proxy.blob_requests()), len(model.blobs))
+
+    def test_two_clients_fetch_once(self):
+        self.proxy.reset(lambda request: {"pace": 0.01} if request.is_blob else None)
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(self.pull())) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for answer in answers:
+            self.succeeds(answer)
+        self.assertEqual(len(self.proxy.blob_requests()), len(self.model.blobs))
+        self.check_pulled()
+
+    def test_cut_connections(self):
+        cut = {}
+
+        def rule(request):
+            if not request.is_blob or cut.setdefault(request.path, 0) >= 2:
+                return None
+            cut[request.path] += 1
+            return {"cut": 300000}
+        self.proxy.reset(rule)
+        lines = self.succeeds(self.pull())
+        self.check_pulled()
+        completed = [line.get("completed", 0) for line in lines if "digest" in line]
+        self.assertEqual(completed, sorted(completed))
+        self.assertLessEqual(self.proxy.blob_bytes(), self.model.bytes * 1.01)
+        self.assertTrue(any("Range" in request.headers for request in self.proxy.requests))
+
+    def test_ranges_ignored(self):
+        seen = set()
+
+        def rule(request):
+            first = request.path not in seen
+            seen.add(request.path)
+            return {"ignore_range": True, "cut": 200000 if first else None} if request.is_blob else None
+        self.proxy.reset(rule)
+        self.succeeds(self.pull())
+        self.check_pulled()
+
+    def test_stalls(self):
+        stalled = set()
+
+        def rule(request):
+            if request.path in stalled:
+                return None
+            stalled.add(request.path)
+            return {"stall": 1024} if request.is_blob else {"hang": True}
+        self.proxy.reset(rule)
+        self.succeeds(self.pull())
+        self.check_pulled()
+
+    def test_always_stalling_ends(self):
+        self.proxy.reset(lambda request: {"stall": 1024} if request.is_blob else None)
+        began = time.monotonic()
+        self.fails(self.pull(), "^max retries exceeded: .*no data for 0.4 s")
+        self.assertLess(time.monotonic() - began, 20)
+        check_store(self.root)
+
+    def test_corruption(self):
+        seen = set()
+
+        def rule(request):
+            bad = request.is_blob and request.path not in seen
+            seen.add(request.path)
+            return {"corrupt": bad}
+        self.proxy.reset(rule)
+        self.succeeds(self.pull())
+        self.check_pulled()
+        self.gateway = self.serve()
+        self.proxy.reset(lambda request: {"corrupt": request.is_blob})
+        self.fails(self.pull(), "^max retries exceeded: digest mismatch")
+        check_store(self.root)
+        self.assertFalse(os.path.exists(os.path.join(self.root, "manifests", self.proxy.host)))
+
+    def test_statuses(self):
+        for status, tries in ((403, 1), (404, 1), (410, 1), (500, 8)):
+            self.gateway = self.serve(EASEL_TRANSFER_STALL="60ms")
+            self.proxy.reset(lambda request, s=status: {"answer": (s, b"why not\n")} if request.is_blob else None)
+            self.fails(self.pull(), f"status {status}: why not$")
+            counts = {}
+            for request in self.proxy.blob_requests():
+                counts[request.path] = counts.get(request.path, 0) + 1
+            self.assertEqual(max(counts.values()), tries)
+
+    def test_retry_after(self):
+        asked = {}
+
+        def rule(request):
+            times = asked.setdefault(request.path, [])
+            times.append(time.monotonic())
+            return {"answer": (429, b"", {"Retry-After": "2"})} if request.is_blob and len(times) == 1 else None
+        self.proxy.reset(rule)
+        self.succeeds(self.pull())
+        for path, times in asked.items():
+            if "/blobs/" in path:
+                self.assertGreaterEqual(times[1] - times[0], 1.99)
+
+    def test_redirects(self):
+        store = registry.Proxy(self.registry)
+        self.addCleanup(store.close)
+        for status in (301, 302, 303, 307, 308):
+            self.gateway = self.serve()
+            store.reset()
+            self.proxy.reset(lambda request, s=status: {"answer": (s, b"", {
+                "Location": f"http://{store.host}{request.path}?sig=a%2Fb%20c"})} if request.is_blob else None)
+            self.succeeds(self.pull())
+            self.check_pulled()
+            self.assertEqual(store.blob_bytes(), self.model.bytes)
+            self.assertTrue(all(r.path.endswith("?sig=a%2Fb%20c") for r in store.requests))
+            self.assertFalse(any("Authorization" in r.headers for r in store.requests))
+
+    def test_bad_redirects(self):
+        for headers, error in (({}, "status 307 without a Location"), ({"Location": "ftp://x/y"}, "leads to no address"),
+                               ({"Location": "file:///etc/passwd"}, "leads to no address"),
+                               ({"Location": "/v2/library/m/blobs/x"}, "more than 10 redirects")):
+            self.proxy.reset(lambda request, h=headers: {"answer": (307, b"", h)} if "/blobs/" in request.path else None)
+            self.fails(self.pull(), error)
+
+    def test_expired_redirect_is_resolved_again(self):
+        store = registry.Proxy(self.registry)
+        self.addCleanup(store.close)
+        expired = set()
+
+        def expire(request):
+            new = request.path not in expired
+            expired.add(request.path)
+            return {"answer": (403, b"expired")} if new else None
+        store.reset(expire)
+        self.proxy.reset(lambda request: {"answer": (307, b"", {"Location": f"http://{store.host}{request.path}"})}
+                         if request.is_blob else None)
+        self.succeeds(self.pull())
+
+    def test_manifests_that_are_none(self):
+        good = self.model.layers[0]
+        layer = '{"mediaType":"%s","digest":"%%s","size":%%s,"name":"%%s"}' % good["mediaType"]
+        for body, error in ((b"{}", "no manifest"), (b"<html>", "no manifest"), (self.model.manifest[:-9], "no manifest"),
+                            (b'{"schemaVersion":2,"layers":[]}', "no layers"),
+                            *((('{"schemaVersion":2,"config":{},"layers":[%s]}' % (layer % row)).encode(), error)
+                              for row, error in ((("sha256:../../../etc/passwd", 1, "a"), "invalid digest format"),
+                                                 (("sha256:" + "a" * 63, 1, "a"), "invalid digest format"),
+                                                 (("md5:" + "a" * 64, 1, "a"), "invalid digest format"),
+                                                 (("sha256:" + "a" * 64, -1, "a"), "size"),
+                                                 (("sha256:" + "a" * 64, 1 << 41, "a"), "terabyte"),
+                                                 (("sha256:" + "a" * 64, 1, "x" * 600), "longer than 512"),
+                                                 (("sha256:" + "a" * 64, 1, "../x"), "invalid layer name"))),
+                            (b" " * (5 << 20), "too long")):
+            self.proxy.reset(lambda request, b=body: {"answer": (200, b)})
+            self.fails(self.pull(), "^pull model manifest: .*" + error)
+            self.assertEqual((self.files(), self.proxy.blob_requests()), ([], []), body[:80])
+        self.proxy.reset(lambda request: {"answer": (200, self.model.manifest, {
+            "Docker-Content-Digest": "sha256:" + "0" * 64})})
+        self.fails(self.pull(), "^pull model manifest: digest mismatch")
+
+    def test_manifest_statuses(self):
+        for status, body, error, tries in ((404, b"", "file does not exist", 1), (400, b"bad\n", "400: bad", 1),
+                                           (500, b"{}\n", "500: {}", 4)):
+            self.gateway = self.serve(EASEL_TRANSFER_STALL="60ms")
+            self.proxy.reset(lambda request, s=status, b=body: {"answer": (s, b)})
+            self.fails(self.pull(), f"^pull model manifest: {error}$")
+            self.assertEqual(len(self.proxy.requests), tries)
+        self.fails(self.pull(f"127.0.0.1:{registry.free_port()}/library/m"),
+                   '^pull model manifest: GET "http://127.0.0.1:[0-9]+/v2/library/m/manifests/latest": connect: '
+                   "connection refused$")
+
+    def test_plain_http_is_for_near_hosts(self):
+        """192.0.2.0/24 is nobody's."""
+        self.fails(self.pull("192.0.2.1:5000/library/m"), "plain HTTP is only for this machine and its network")
+
+    def test_credentials_are_not_for_the_request(self):
+        for member in ("username", "password"):
+            answer = self.pull(**{member: "x"})
+            self.assertEqual((answer.status, answer.error),
+                             (400, "username and password are not supported here; see docs/REGISTRIES.md"))
+
+    def test_client_gone(self):
+        self.proxy.reset(lambda request: {"stall": 500000, "hang": False} if request.is_blob else None)
+        gateway = self.gateway = self.serve(EASEL_TRANSFER_STALL="30s")
+        before = len(os.listdir(f"/proc/{gateway.process.pid}/fd"))
+        sock = gateway.send("POST", "/api/pull", {"model": self.name(), "insecure": True})
+        wait_for("data on its way", lambda: self.proxy.blob_bytes() >= 1000000)
+        sock.close()
+        wait_for("files to be closed", lambda: not any(
+            os.readlink(f"/proc/{gateway.process.pid}/fd/{fd}").endswith(".tmp")
+            for fd in os.listdir(f"/proc/{gateway.process.pid}/fd")
+            if os.path.islink(f"/proc/{gateway.process.pid}/fd/{fd}")))
+        self.assertLessEqual(len(os.listdir(f"/proc/{gateway.process.pid}/fd")), before + 8)
+        self.assertFalse(os.path.exists(os.path.join(self.root, "manifests", self.proxy.host)))
+        had = sum(os.path.getsize(os.path.join(self.root, "blobs", name)) for name in self.files())
+        self.assertGreater(had, 900000)
+        self.proxy.reset()
+        self.succeeds(self.pull())
+        self.check_pulled()
+        self.assertEqual(self.proxy.blob_bytes(), self.model.bytes - had)
+
+    def test_rate(self):
+        Model("rate", [MIB, MIB, MIB]).put(self.registry, "library/rate")
+        self.gateway = self.serve(EASEL_TRANSFER_RATE=str(MIB))
+        began = time.monotonic()
+        self.succeeds(self.pull(self.name("library/rate")))
+        self.assertAlmostEqual(time.monotonic() - began, 3, delta=0.45)
+
+    def test_pull_while_deleting(self):
+        """What a pull has found must not be freed by the deletion of another model with the same blobs."""
+        Model("pull", [3 * MIB, 2 * MIB, 100000, 1, 70000, 2000]).put(self.registry, "library/other")
+        last = Model("pull", [3 * MIB, 2 * MIB, 100000, 1, 70000, 2000]).layers[5]["digest"]
+        self.proxy.reset(lambda request: {"stall": 500} if last in request.path and not self.proxy.released.is_set()
+                         else None)
+        self.gateway = self.serve(EASEL_TRANSFER_STALL="30s")
+        self.succeeds(self.pull())
+        sock = self.gateway.send("POST", "/api/pull", {"model": self.name("library/other"), "insecure": True})
+        wait_for("the last blob", lambda: any(last in r.path and r.sent for r in self.proxy.requests))
+        self.assertEqual(self.gateway.request("DELETE", "/api/delete", {"model": self.name()}).status, 200)
+        self.proxy.released.set()
+        text = b""
+        while b"success" not in text and b"error" not in text:
+            text += sock.recv(65536)
+        self.assertIn(b'{"status":"success"}', text)
+        check_store(self.root, self.proxy.host, "library/other")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,199 @@
+"""Pulls that are killed at random points, by two processes, onto a full disk, of any size.
+EASEL_RESUME_ROUNDS=200 in the environment makes it long; EASEL_RESUME_SEED repeats one.
+"""
+import os
+import random
+import re
+import subprocess
+import threading
+import time
+import unittest as plain
+
+from gateway_test import Gateway, wait_for
+from transfer_test import Model, TransferTest, check_store, registry, unittest
+
+MIB = 1 << 20
+ROUNDS = int(os.environ.get("EASEL_RESUME_ROUNDS", "5"))
+SEED = os.environ.get("EASEL_RESUME_SEED", str(random.randrange(1 << 30)))
+
+
+def slow(request):
+    return {"pace": 0.004} if request.is_blob else None
+
+
+class Resume(TransferTest):
+    env = {}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.model = Model("resume", [5 * MIB, 3 * MIB, 1200000, *[70000] * 8, 5, 1 << 18]).put(cls.registry)
+
+    def states(self):
+        """Digest -> bytes that are there, and whether that is all."""
+        folder, found = os.path.join(self.root, "blobs"), {}
+        for digest, data in self.model.blobs.items():
+            path = os.path.join(folder, digest.replace(":", "-"))
+            if os.path.exists(path):
+                found[digest] = len(data), True
+            elif os.path.exists(path + ".tmp"):
+                found[digest] = os.path.getsize(path + ".tmp"), False
+        return found
+
+    def check_requests(self, had):
+        """Nothing complete is asked for again, and what began goes on from its end."""
+        for request in self.proxy.blob_requests():
+            digest = request.path.rsplit("/", 1)[1]
+            length, whole = had.get(digest, (0, False))
+            self.assertFalse(whole or length == len(self.model.blobs[digest]), (digest, length, whole))
+            self.assertEqual(request.headers.get("Range"), f"bytes={length}-" if length else None)
+
+    def kill_at(self, amount):
+        thread = threading.Thread(target=lambda: self.killed(), daemon=True)
+        thread.start()
+        wait_for("data", lambda: self.proxy.blob_bytes() >= amount or not thread.is_alive())
+        self.gateway.process.kill()
+        self.gateway.process.wait()
+        thread.join()
+
+    def killed(self):
+        try:
+            self.pull()
+        except (AssertionError, OSError, Exception):    # its server is killed
+            pass
+
+    def test_kill_at_random_points(self):
+        chance = random.Random(SEED)
+        print(f"seed {SEED}, {ROUNDS} rounds")
+        for _ in range(ROUNDS):
+            self.gateway = self.serve()
+            total, asked = 0, 0
+            for _ in range(chance.randrange(1, 4)):
+                had = self.states()
+                self.proxy.reset(slow)
+                self.kill_at(chance.randrange(1, max(2, int(self.model.bytes * chance.choice((.02, .3, .6))))))
+                self.check_requests(had)
+                asked += len(self.proxy.requests)
+                check_store(self.root)
+                self.gateway.start()
+            had = self.states()
+            total = self.model.bytes - sum(length for length, _ in had.values())
+            self.proxy.reset()
+            self.succeeds(self.pull())
+            self.check_requests(had)
+            self.assertEqual(self.proxy.blob_bytes(), total)
+            self.assertEqual(check_store(self.root, self.proxy.host), self.model.manifest)
+            self.assertEqual(self.files(".tmp"), [])
+            self.gateway.stop()
+
+    def test_resume_after_hours(self):
+        """What an interrupted pull brought is still there tomorrow."""
+        self.proxy.reset(slow)
+        self.kill_at(self.model.bytes // 2)
+        had = self.states()
+        self.assertTrue(had)
+        old = time.time() - 7200
+        for name in self.files():
+            os.utime(os.path.join(self.root, "blobs", name), (old, old))
+        self.gateway.start()
+        self.assertEqual(self.states(), had)
+        self.proxy.reset()
+        self.succeeds(self.pull())
+        self.check_requests(had)
+
+    def test_damaged_partial(self):
+        """Its hash does not fit in the end: fetched anew, once."""
+        self.proxy.reset(slow)
+        self.kill_at(self.model.bytes // 2)
+        for name in self.files(".tmp"):
+            with open(os.path.join(self.root, "blobs", name), "r+b") as file:
+                file.write(b"xxxx")
+        self.gateway.start()
+        self.proxy.reset()
+        self.succeeds(self.pull())
+        self.assertEqual(check_store(self.root, self.proxy.host), self.model.manifest)
+
+    def test_whole_and_overlong_partials(self):
+        folder = os.path.join(self.root, "blobs")
+        (first, one), (second, two), *_ = self.model.blobs.items()
+        for digest, data in ((first, one), (second, two + b"more")):
+            with open(os.path.join(folder, digest.replace(":", "-") + ".tmp"), "wb") as file:
+                file.write(data)
+        self.succeeds(self.pull())
+        self.assertFalse(any(first in request.path for request in self.proxy.requests))
+        self.assertEqual(check_store(self.root, self.proxy.host), self.model.manifest)
+
+    def test_two_processes(self):
+        other = self.serve(EASEL_MODELS=self.root)
+        self.proxy.reset(slow)
+        answers = []
+        threads = [threading.Thread(target=lambda g=gateway: answers.append(self.pull(gateway=g)))
+                   for gateway in (self.gateway, other)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for answer in answers:
+            self.succeeds(answer)
+        self.assertEqual(len(self.proxy.blob_requests()), len(self.model.blobs))
+        self.assertEqual(check_store(self.root, self.proxy.host), self.model.manifest)
+        self.assertEqual(self.files(".tmp"), [])
+
+    def test_memory_and_responsiveness(self):
+        """A blob much larger than what may be held; others are answered meanwhile."""
+        Model("large", [300 * MIB, *[MIB] * 20]).put(self.registry, "library/large")
+        slowest = 0
+        thread = threading.Thread(target=lambda: self.succeeds(self.pull(self.name("library/large",
+                                                                                   host=self.registry.host))))
+        thread.start()
+        while thread.is_alive():
+            began = time.monotonic()
+            self.gateway.get("/api/version")
+            slowest = max(slowest, time.monotonic() - began)
+            thread.join(0.02)
+        with open(f"/proc/{self.gateway.process.pid}/status", encoding="utf-8") as file:
+            peak = int(re.search(r"VmHWM:\s+(\d+) kB", file.read()).group(1)) * 1024
+        print(f"peak {peak / 1e6:.0f} MB, slowest answer {slowest * 1e3:.0f} ms")
+        self.assertLess(peak, 200e6)
+        self.assertLess(slowest, 2)
+        check_store(self.root, self.registry.host, "library/large")
+
+
+class FullDisk(TransferTest):
+    def setUp(self):
+        super().setUp()
+        self.disk = os.path.join(self.folder, self.id())
+        os.makedirs(self.disk)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", self.disk], check=False,
+                          capture_output=True).returncode:
+            raise plain.SkipTest("no small file system can be mounted here")
+        self.addCleanup(subprocess.run, ["umount", self.disk], check=True)
+        self.gateway = Gateway(self.models, {**self.env, "EASEL_MODELS": self.disk})
+        self.addCleanup(self.gateway.close)
+
+    def test_no_room(self):
+        Model("room", [5 * MIB]).put(self.registry, "library/room")
+        self.fails(self.pull(self.name("library/room")), f"^no space left on device: {self.disk} has .* are needed")
+        self.assertEqual(self.proxy.blob_requests(), [])
+
+    def test_full_while_writing(self):
+        Model("full", [3 * MIB]).put(self.registry, "library/full")
+
+        def rule(request):
+            if request.is_blob:
+                with open(os.path.join(self.disk, "filler"), "wb") as file:
+                    file.write(b"x" * 2 * MIB)
+            return None
+        self.proxy.reset(rule)
+        self.fails(self.pull(self.name("library/full")), f"^write {self.disk}/blobs/sha256-.*: No space left on device")
+        self.assertEqual([name for name in os.listdir(os.path.join(self.disk, "blobs")) if len(name) == 71
+                          and os.path.getsize(os.path.join(self.disk, "blobs", name)) > MIB], [])
+        self.assertLessEqual(len(self.proxy.blob_requests()), 3)
+        os.unlink(os.path.join(self.disk, "filler"))
+        self.proxy.reset()
+        self.succeeds(self.pull(self.name("library/full")))
+        check_store(self.disk, self.proxy.host, "library/full")
+
+
+if __name__ == "__main__":
+    unittest.main()
