@@ -1,5 +1,5 @@
 /*
- * What a PNG keeps about how it was drawn: easel's own JSON, or the text "parameters" that
+ * What a file keeps about how it was drawn: easel's own JSON, or in a PNG the text "parameters" that
  * many image tools write and read:
  *
  *	a prompt
@@ -15,6 +15,7 @@
 
 #include "cli/picture_metadata.h"
 #include "cli/png_text.h"
+#include "cli/xmp_text.h"
 #include "common/fields.h"
 #include "common/file.h"
 #include "common/limits.h"
@@ -184,19 +185,31 @@ static int read_own(const char *text, json_t **ret, struct err *err)
 	return r;
 }
 
-static int read_texts(const char *png, size_t len, json_t **ret, struct err *err)
+/* *ret stays NULL when there is none. */
+static int read_parameters(const char *png, size_t len, json_t **ret, struct err *err)
 {
-	char *text = NULL;
-	int r = png_text_find(png, len, "easel", &text, err);
+	char *text;
+	int r = png_text_find(png, len, "parameters", &text, err);
 
-	if (r == 0 && text) {
+	if (r == 0 && text)
+		*ret = picture_metadata_parse(text);
+	free(text);
+	return r;
+}
+
+static int read_texts(const char *file, size_t len, json_t **ret, struct err *err)
+{
+	const bool xmp = xmp_has_place(file, len);
+	char *text = NULL;
+	int r = xmp ? xmp_text_find(file, len, &text, err) :
+	    png_text_find(file, len, "easel", &text, err);
+
+	if (r == 0 && text)
 		r = read_own(text, ret, err);
-	} else if (r == 0) {
-		r = png_text_find(png, len, "parameters", &text, err);
-		*ret = text ? picture_metadata_parse(text) : NULL;
-		if (r == 0 && !*ret)
-			r = err_set(err, -ENODATA, "the file does not say how it was drawn");
-	}
+	else if (r == 0 && !xmp)
+		r = read_parameters(file, len, ret, err);
+	if (r == 0 && !*ret)
+		r = err_set(err, -ENODATA, "the file does not say how it was drawn");
 	free(text);
 	return r;
 }

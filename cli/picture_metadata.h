@@ -6,10 +6,10 @@
 #include "common/err.h"
 
 /*
- * What a PNG says about how it was drawn, as an object: easel (version), model, digest,
+ * What a PNG, JPEG or WebP says about how it was drawn, as an object: easel (version), model, digest,
  * prompt, negative_prompt, scheduler, step_cache are strings, seed, steps, width, height
  * integers, guidance is a number; any may be absent. It is easel's own text of the file or,
- * without one, what "parameters" of other tools says. -ENODATA when there is neither; errors
+ * without one, what "parameters" of other tools says in a PNG. -ENODATA when there is neither; errors
  * name the file.
  */
 int picture_metadata_read(const char *path, json_t **ret, struct err *err);

@@ -173,7 +173,7 @@ int png_text_find(const void *png, size_t len, const char *keyword, char **ret, 
 
 	*ret = NULL;
 	if (len < SIGNATURE_BYTES || memcmp(png, SIGNATURE, SIGNATURE_BYTES))
-		return err_set(err, -EINVAL, "not a PNG file");
+		return err_set(err, -EINVAL, "not a PNG, JPEG or WebP file");
 	do {
 		if (!next_chunk(png, len, &at, &c))
 			return 0;

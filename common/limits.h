@@ -21,6 +21,8 @@
 #define LIMIT_BODY_SMALL      (64u << 10)            /* a body or prompt that is taken beyond that, too */
 #define LIMIT_KEPT_BYTES      (256u << 20)           /* pictures that can be fetched by URL */
 #define LIMIT_KEPT_FILES      1024u
+#define LIMIT_NOTED_PROMPT    (64u << 10)            /* bytes of a prompt in a picture's texts: more than LIMIT_PROMPT_TOKENS take */
+#define LIMIT_PARTIAL_IMAGES  3u                     /* sent of a picture before it is finished */
 #define LIMIT_PNG_CHUNK       (16u << 20)            /* any but the picture's data */
 #define LIMIT_JPEG_SCANS      100u                   /* passes over a picture */
 #define LIMIT_JPEG_SCANS_LARGE 16u                   /* over one of LIMIT_INPUT_PIXELS */

@@ -10,6 +10,7 @@
 #include "common/frame.h"
 #include "common/limits.h"
 #include "common/name.h"
+#include "common/output_format.h"
 #include "common/proto.h"
 #include "common/step_cache.h"
 
@@ -27,6 +28,7 @@ static const struct field hello_fields[] = {
 };
 static const struct field load_fields[] = {
 	FIELD(struct msg_load, model, STR, .required = true, .max = NAME_TEXT_SIZE),
+	FIELD(struct msg_load, digest, STR, .max = MAX_TEXT),
 	FIELD(struct msg_load, root, STR, .required = true, .max = MAX_TEXT),
 	FIELD(struct msg_load, manifest, JSON, .required = true),
 	{ 0 }
@@ -62,6 +64,9 @@ static const struct field generate_fields[] = {
 	FIELD(struct msg_generate, strength, F64, .required = true, .min = -1, .max = 1),
 	FIELD(struct msg_generate, step_cache, STR, .max = MAX_TEXT),
 	FIELD(struct msg_generate, step_cache_threshold, F64, .max = STEP_CACHE_MAX_THRESHOLD),
+	FIELD(struct msg_generate, format, STR, .max = MAX_TEXT),
+	FIELD(struct msg_generate, quality, U32, .max = 100),
+	FIELD(struct msg_generate, partial_images, U32, .max = LIMIT_PARTIAL_IMAGES),
 	{ 0 }
 };
 static const struct field progress_fields[] = {
@@ -69,6 +74,14 @@ static const struct field progress_fields[] = {
 	FIELD(struct msg_progress, phase, STR, .required = true, .max = MAX_TEXT),
 	FIELD(struct msg_progress, step, U32, .required = true, .max = LIMIT_STEPS),
 	FIELD(struct msg_progress, total, U32, .required = true, .max = LIMIT_STEPS),
+	{ 0 }
+};
+static const struct field partial_fields[] = {
+	FIELD(struct msg_partial, job, U64, .required = true, .min = 1, .max = 0x1p64),
+	FIELD(struct msg_partial, bytes, U64, .required = true, .min = 1, .max = LIMIT_IMAGE),
+	FIELD(struct msg_partial, index, U32, .required = true, .max = LIMIT_PARTIAL_IMAGES),
+	FIELD(struct msg_partial, width, U32, .required = true, .min = 1, .max = LIMIT_SIDE),
+	FIELD(struct msg_partial, height, U32, .required = true, .min = 1, .max = LIMIT_SIDE),
 	{ 0 }
 };
 static const struct field image_fields[] = {
@@ -192,6 +205,8 @@ static int check_generate(const struct msg_generate *m, struct err *err)
 		r = check_side(m, m->height, err);
 	if (r == 0 && m->step_cache && !step_cache_mode_of(m->step_cache))
 		r = err_set(err, -EBADMSG, "step_cache '%.40s' is unknown", m->step_cache);
+	if (r == 0 && output_format_of(m->format) == OUTPUT_FORMATS)
+		r = err_set(err, -EBADMSG, "format '%.40s' is unknown", m->format);
 	if (r < 0 || !m->mask)
 		return r;
 	if (!m->images)

@@ -12,7 +12,7 @@
  * Typed messages between gateway and runner (docs/PROTOCOL.md). The rows of
  * proto.def make the enum, the names, and the checks of both directions.
  */
-#define PROTO_VERSION 3u
+#define PROTO_VERSION 4u
 #define PROTO_FD 3                      /* the runner's end of the socketpair */
 
 /* What the runner is doing, as both sides track it; a bit each. */
@@ -43,7 +43,8 @@ struct msg_hello {
 	uint64_t memory_available;
 };
 struct msg_load {
-	char *model;                    /* short name, for messages */
+	char *model;                    /* short name, for messages and pictures */
+	char *digest;                   /* of the manifest as it is stored, for pictures */
 	char *root;                     /* models directory */
 	json_t *manifest;               /* the manifest itself, so that a re-tag in between changes nothing */
 };
@@ -70,16 +71,25 @@ struct msg_generate {
 	double strength;                /* 0..1; negative: the family's way with pictures */
 	char *step_cache;               /* "off", "teacache", "reference"; absent: off */
 	double step_cache_threshold;
+	char *format;                   /* of the picture: "png", "jpeg", "webp"; absent: png */
+	uint32_t quality;               /* JPEG and WebP: 0 to 100 */
+	uint32_t partial_images;        /* wanted before it is finished */
 };
 struct msg_progress {
 	uint64_t job;
 	char *phase;                    /* "encode", "denoise", "decode" */
 	uint32_t step, total;           /* denoising steps finished, of all */
 };
+struct msg_partial {
+	uint64_t job;
+	uint64_t bytes;                 /* of the file in the binary frame that follows */
+	uint32_t index;                 /* 0, 1, ... of this job */
+	uint32_t width, height;         /* of the finished one, too */
+};
 struct msg_drawn { uint64_t job; };
 struct msg_image {
 	uint64_t job;
-	uint64_t bytes;                 /* of the PNG in the binary frame that follows */
+	uint64_t bytes;                 /* of the file in the binary frame that follows */
 	uint32_t width, height;
 	uint64_t seed;
 	uint32_t tokens;                /* of the prompt as the model reads it, no padding; 0: not told */

@@ -8,6 +8,7 @@
 
 #include "common/err.h"
 #include "common/fields.h"
+#include "common/output_format.h"
 #include "common/step_cache.h"
 #include "gateway/picture_inputs.h"
 #include "gateway/upload.h"
@@ -31,6 +32,9 @@ struct picture_params {
 	const char *mask_mode;          /* "alpha", "white": a literal */
 	double strength;                /* 0..1; without inputs never said */
 	struct step_cache_setting step_cache;
+	enum output_format format;
+	unsigned quality;               /* of JPEG and WebP */
+	unsigned partial_images;        /* wanted of each before it is finished */
 };
 
 struct generate_body {
@@ -59,7 +63,7 @@ struct images_body {
 	struct picture_params picture;
 	bool stream, has_stream;
 	bool wants_url;
-	bool wants_partial;             /* partial_images was said, any number */
+	bool says_partial;              /* partial_images was said, any number */
 	const char *quality;            /* "auto", "low", ...: a literal */
 	struct ignored ignored;
 };

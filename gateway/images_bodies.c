@@ -30,13 +30,12 @@ struct raw_images {
 enum {                                  /* rows of images_fields that are asked about */
 	ROW_STREAM, ROW_PARTIAL_IMAGES, ROW_OUTPUT_COMPRESSION, ROW_STYLE, ROW_USER, ROW_BACKGROUND,
 	ROW_MODERATION, ROW_INPUT_FIDELITY,
-	/* PNG is all there is, so that a compression means nothing. */
-	ROW_FIRST_IGNORED = ROW_OUTPUT_COMPRESSION, ROW_LAST_IGNORED = ROW_INPUT_FIDELITY,
+	ROW_FIRST_IGNORED = ROW_STYLE, ROW_LAST_IGNORED = ROW_INPUT_FIDELITY,
 };
 
 static const struct field images_fields[] = {
 	[ROW_STREAM] = FIELD(struct raw_images, stream, BOOL),
-	[ROW_PARTIAL_IMAGES] = FIELD(struct raw_images, partial_images, I64, .max = 3),
+	[ROW_PARTIAL_IMAGES] = FIELD(struct raw_images, partial_images, I64, .max = LIMIT_PARTIAL_IMAGES),
 	[ROW_OUTPUT_COMPRESSION] = FIELD(struct raw_images, output_compression, I64, .max = 100),
 	[ROW_STYLE] = FIELD(struct raw_images, style, JSON),
 	[ROW_USER] = FIELD(struct raw_images, user, JSON),
@@ -97,20 +96,6 @@ static void read_quality(struct raw_images *raw, struct images_body *ret)
 	ignored_add(&ret->ignored, "quality");
 }
 
-static int check_output_format(const char *format, struct err *err)
-{
-	static const char *const formats[] = { "jpeg", "webp" };
-
-	if (!format || !*format || !strcmp(format, "png"))
-		return 0;
-	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
-		if (!strcmp(format, formats[i]))
-			return err_set(err, -EINVAL,
-				       "output_format %s is not supported yet, use png", format);
-	return err_set(err, -EINVAL, "output_format must be png, jpeg or webp, not '%.40s'",
-		       format);
-}
-
 static int check_words(const struct raw_images *raw, struct err *err)
 {
 	const char *format = raw->response_format;
@@ -118,8 +103,9 @@ static int check_words(const struct raw_images *raw, struct err *err)
 	if (format && *format && strcmp(format, "b64_json") && strcmp(format, "url"))
 		return err_set(err, -EINVAL,
 			       "response_format must be b64_json or url, not '%.40s'", format);
-	if (check_output_format(raw->output_format, err) < 0)
-		return -EINVAL;
+	if (output_format_of(raw->output_format) == OUTPUT_FORMATS)
+		return err_set(err, -EINVAL, "output_format must be png, jpeg or webp, not '%.40s'",
+			       raw->output_format);
 	if (raw->n < 1 || raw->n > MAX_COUNT)
 		return err_set(err, -EINVAL, "n must be between 1 and %d", MAX_COUNT);
 	return 0;
@@ -137,11 +123,26 @@ static int check_required(const struct images_kind *kind, const struct raw_image
 	return 0;
 }
 
+/* A compression means nothing to PNG, which loses nothing. */
+static void take_output(struct raw_images *raw, uint64_t present, struct images_body *ret)
+{
+	struct picture_params *p = &raw->picture;
+	const bool says = present & 1ull << ROW_OUTPUT_COMPRESSION;
+
+	p->format = output_format_of(raw->output_format);
+	p->quality = says ? (unsigned)raw->output_compression : OUTPUT_QUALITY;
+	p->partial_images = (unsigned)raw->partial_images;
+	if (says && p->format == OUTPUT_PNG)
+		ignored_add(&ret->ignored, images_fields[ROW_OUTPUT_COMPRESSION].name);
+	ret->says_partial = present & 1ull << ROW_PARTIAL_IMAGES;
+}
+
 /* What needs no more checks. */
 static void take_images(struct raw_images *raw, uint64_t present, struct images_body *ret)
 {
 	read_size(raw->size, &raw->picture);
 	read_quality(raw, ret);
+	take_output(raw, present, ret);
 	for (int row = ROW_FIRST_IGNORED; row <= ROW_LAST_IGNORED; row++)
 		if (present & 1ull << row)
 			ignored_add(&ret->ignored, images_fields[row].name);
@@ -149,7 +150,6 @@ static void take_images(struct raw_images *raw, uint64_t present, struct images_
 	raw->picture.count = (unsigned)raw->n;
 	ret->stream = raw->stream;
 	ret->wants_url = raw->response_format && !strcmp(raw->response_format, "url");
-	ret->wants_partial = present & 1ull << ROW_PARTIAL_IMAGES;
 	ret->has_stream = present & 1ull << ROW_STREAM;
 	ret->picture = raw->picture;
 	ret->model = raw->model;

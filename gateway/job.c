@@ -205,6 +205,9 @@ void job_resolve(struct job *job, const struct msg_ready *family,
 		.images = p->inputs.n,
 		.mask = p->inputs.has_mask ? (char *)(uintptr_t)p->mask_mode : NULL,
 		.strength = -1,
+		.format = (char *)(uintptr_t)output_format_name(p->format),
+		.quality = p->quality,
+		.partial_images = p->partial_images,
 	};
 	resolve_step_cache(job, step_cache, ret);
 	if (p->inputs.n)

@@ -22,10 +22,12 @@ struct job_handler {
 	/* Denoising steps finished of the picture being drawn: 0, 1, ..., total. */
 	void (*progress)(struct job *job, uint32_t step, uint32_t total);
 	/* job->n_made counts the pictures before this one. */
-	void (*image)(struct job *job, const void *png, size_t len);
+	void (*image)(struct job *job, const void *file, size_t len);
 	void (*ready)(struct job *job);         /* load_only: the model is there */
 	void (*failed)(struct job *job, const struct err *err);
 	void (*destroy)(struct job *job);       /* frees the struct around job; always called */
+	/* What the picture being drawn is like so far; may be NULL. */
+	void (*partial)(struct job *job, const struct msg_partial *p, const void *file, size_t len);
 };
 
 /* One request's life: queued, loading, running, done. */

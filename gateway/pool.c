@@ -182,6 +182,15 @@ static void on_announced(struct loaded *l, const struct msg_image *image)
 		  job->steps);
 }
 
+static void on_partial(void *owner, const struct msg_partial *p, const void *file, size_t len)
+{
+	struct loaded *l = owner;
+	struct job *job = l->job;
+
+	if (job && job->q && p->job == job->id && job->handler->partial)
+		job->handler->partial(job, p, file, len);
+}
+
 static void on_image(void *owner, const void *png, size_t len)
 {
 	struct loaded *l = owner;
@@ -214,6 +223,7 @@ static void send_load(struct loaded *l)
 	struct msg m = { .type = MSG_LOAD };
 
 	m.load.model = l->model->name;
+	m.load.digest = l->model->key;
 	m.load.root = (char *)(uintptr_t)store_root(l->pool->gw->store);
 	m.load.manifest = l->manifest;
 	if (runner_send(l->runner, &m) == -ENOMEM)
@@ -293,7 +303,9 @@ static void on_exited(void *owner, const struct err *err)
 	pump(pool);
 }
 
-static const struct runner_handler runner_handler = { on_message, on_image, on_exited };
+static const struct runner_handler runner_handler = {
+	on_message, on_image, on_exited, on_partial,
+};
 
 static void on_cancel_timeout(evutil_socket_t fd, short what, void *arg)
 {

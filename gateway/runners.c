@@ -43,6 +43,7 @@ struct runner {
 	struct frame_reader in;
 	unsigned state;                 /* enum proto_state */
 	uint64_t image_bytes;           /* the binary frame that must come next; 0: none */
+	struct msg_partial partial;     /* job 0: that frame is a finished picture */
 	bool stopping;
 	struct timeval limit;           /* of silence; zero: none */
 	struct last_words words;
@@ -176,6 +177,11 @@ static void on_json(struct runner *r, const struct frame *f)
 	r->state = state_after(r, m.type);
 	if (m.type == MSG_IMAGE)
 		r->image_bytes = m.image.bytes;
+	if (m.type == MSG_PARTIAL) {
+		r->partial = m.partial;
+		r->image_bytes = m.partial.bytes;
+		return;
+	}
 	restart_silence(r);
 	r->handler->message(r->owner, &m);
 	msg_clear(&m);
@@ -183,7 +189,15 @@ static void on_json(struct runner *r, const struct frame *f)
 
 static void on_binary(struct runner *r, const struct frame *f)
 {
+	const struct msg_partial partial = r->partial;
+
 	r->image_bytes = 0;
+	r->partial = (struct msg_partial){ 0 };
+	if (partial.job) {
+		if (r->handler->partial)
+			r->handler->partial(r->owner, &partial, f->data, f->len);
+		return;
+	}
 	r->state = PROTO_IDLE;
 	r->handler->image(r->owner, f->data, f->len);
 }

@@ -22,9 +22,11 @@ struct runner_handler {
 	/* Checked for type, sender, state and fields. */
 	void (*message)(void *owner, const struct msg *m);
 	/* The binary frame that follows MSG_IMAGE. */
-	void (*image)(void *owner, const void *png, size_t len);
+	void (*image)(void *owner, const void *file, size_t len);
 	/* Gone and waited for; err says why, with its last words. The runner is freed on return. */
 	void (*exited)(void *owner, const struct err *err);
+	/* MSG_PARTIAL and its binary frame; may be NULL. */
+	void (*partial)(void *owner, const struct msg_partial *p, const void *file, size_t len);
 };
 
 enum runner_mode { RUNNER_MODEL, RUNNER_IMPORT };

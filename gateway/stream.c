@@ -9,7 +9,7 @@
 
 #define BACKLOG_MAX (1u << 20)
 
-static bool is_slow(const struct http_request *q)
+bool stream_is_slow(const struct http_request *q)
 {
 	return http_backlog(q) > BACKLOG_MAX;
 }
@@ -33,7 +33,7 @@ void stream_line(struct http_request *q, json_t *line)
 
 void stream_progress_line(struct http_request *q, json_t *line)
 {
-	if (is_slow(q))
+	if (stream_is_slow(q))
 		json_decref(line);
 	else
 		stream_line(q, line);
@@ -64,7 +64,7 @@ void stream_comment(struct http_request *q, const char *text)
 {
 	struct evbuffer *line;
 
-	if (is_slow(q))
+	if (stream_is_slow(q))
 		return;
 	line = evbuffer_new();
 	if (!http_streaming(q))
@@ -76,7 +76,7 @@ void stream_comment(struct http_request *q, const char *text)
 
 void stream_progress_event(struct http_request *q, const char *name, json_t *data)
 {
-	struct evbuffer *text = is_slow(q) ? NULL : evbuffer_new();
+	struct evbuffer *text = stream_is_slow(q) ? NULL : evbuffer_new();
 
 	if (!text) {
 		json_decref(data);

@@ -15,6 +15,8 @@ void stream_progress_line(struct http_request *q, json_t *line);        /* may b
 /* data is one line of JSON and is emptied. */
 void stream_event(struct http_request *q, const char *name, struct evbuffer *data);
 void stream_progress_event(struct http_request *q, const char *name, json_t *data);
+/* Its client does not take what it is sent: what is not needed is better not made. */
+bool stream_is_slow(const struct http_request *q);
 /* A line that clients skip; may be left out. */
 void stream_comment(struct http_request *q, const char *text);
 /* A prepared line, for those with pictures; begins the stream when needed. */

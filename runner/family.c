@@ -10,6 +10,7 @@
 #include "runner/sampler/sampler.h"
 #include "runner/text_encoder/text_encoder.h"
 #include "runner/transformer/transformer.h"
+#include "runner/vae/latent_rgb.h"
 #include "runner/vae/vae.h"
 
 static const struct family families[] = {
@@ -139,6 +140,9 @@ int family_create(const struct family_configs *c, struct family_parts *ret, stru
 		r = step_cache_coefficients(c->step_cache, p.step_cache, err);
 	if (r == 0)
 		r = parts_agree(&p, err);
+	if (r == 0)
+		r = latent_rgb_create(c->latent_rgb, p.family->vae->latent_channels(p.vae),
+				      vae_pack(p.family->vae), &p.latent_rgb, err);
 	if (r < 0) {
 		family_free(&p);
 		return r;
@@ -157,6 +161,7 @@ void family_free(struct family_parts *p)
 		p->family->sampler->free(p->sampler);
 	if (p->vae)
 		p->family->vae->free(p->vae);
+	latent_rgb_free(p->latent_rgb);
 	memset(p, 0, sizeof *p);
 }
 

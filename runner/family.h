@@ -23,12 +23,14 @@ struct family_configs {
 	const json_t *transformer, *text_encoder, *vae;
 	const json_t *scheduler;                /* scheduler/scheduler_config.json */
 	const json_t *step_cache;               /* transformer/step_cache.json; may well be missing */
+	const json_t *latent_rgb;               /* vae/latent_rgb.json; the same */
 };
 
 /* The parts of one model, made from its configs. */
 struct family_parts {
 	const struct family *family;
 	void *text_encoder, *transformer, *sampler, *vae;
+	struct latent_rgb *latent_rgb;          /* NULL: the model brings none */
 	double step_cache[STEP_CACHE_COEFFICIENTS];     /* how TeaCache rescales its signal */
 	bool distilled;                         /* model_index.json says so: guidance has no effect */
 };

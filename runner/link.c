@@ -131,10 +131,8 @@ static enum proto_state state_after(const struct link *l, const struct msg *sent
 
 static void on_message_out(struct link *l, struct worker_event *event)
 {
-	size_t len = event->png ? (size_t)event->msg.image.bytes : 0;
-
-	send_message(l, &event->msg, event->png, len);
-	event->png = NULL;
+	send_message(l, &event->msg, event->file, event->file_len);
+	event->file = NULL;
 	l->state = state_after(l, &event->msg);
 }
 

@@ -34,7 +34,8 @@ static uint64_t plan_default(struct pipeline *p)
 	struct err ignored;
 	uint32_t side;
 
-	if (evaluate_plan(p, &c, LIMIT_PROMPT_TOKENS, &step, &ignored) < 0)
+	if (evaluate_plan(p, &c, 1 + guidance_works(p, p->defaults.guidance), LIMIT_PROMPT_TOKENS, &step,
+			  &ignored) < 0)
 		step = 0;
 	if (decode_plan(p, c.h, c.w, &side, &decode, &ignored) < 0)
 		decode = 0;
@@ -136,9 +137,9 @@ uint64_t pipeline_workspace_bytes(const struct pipeline *p)
 	return p->shop.arena.size ? p->shop.arena.size : p->default_workspace;
 }
 
-uint32_t pipeline_steps_reused(const struct pipeline *p)
+const struct pipeline_drawn *pipeline_drawn(const struct pipeline *p)
 {
-	return p->steps_reused;
+	return &p->drawn;
 }
 
 /* ---- one picture ---- */
@@ -171,6 +172,8 @@ static int draw_latent(struct pipeline *p, struct drawing *d, struct err *err)
 	if (code == 0 && d->guided)
 		code = caption_encode(p, r->negative ? r->negative : "", &d->canvas, &d->uncond,
 				      err);
+	p->drawn.tokens = d->cond.n_tokens;
+	p->drawn.strength = d->starts ? d->strength : -1;
 	return code < 0 ? code : denoise(p, d, err);
 }
 
@@ -227,7 +230,7 @@ static int make_room(struct pipeline *p, const struct drawing *d, struct err *er
 
 	code = t->check_size(p->parts.transformer, &d->canvas, n_text, err);
 	if (code == 0)
-		code = evaluate_plan(p, &d->canvas, n_text, &step, err);
+		code = evaluate_plan(p, &d->canvas, 1 + d->guided, n_text, &step, err);
 	if (code == 0)
 		code = check_vae(p, d, &vae, err);
 	if (code < 0)
@@ -279,7 +282,7 @@ int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
 	if (taps)
 		drop_stages(p);
 	p->shop.hooks = hooks;
-	p->steps_reused = 0;
+	p->drawn = (struct pipeline_drawn){ .strength = -1 };
 	code = draw(p, r, ret, err);
 	p->shop.hooks = NULL;
 	if (taps)

@@ -33,6 +33,7 @@ struct pipeline_request {
 	const struct image *images;
 	unsigned n_images;
 	double strength;                        /* negative: the family's way with pictures */
+	unsigned partial_images;                /* of those pictures so far that hooks' partial gets */
 	const struct image *mask;               /* of the first picture, 1 channel, 255: drawn anew; or NULL */
 };
 struct pipeline_hooks {
@@ -40,6 +41,12 @@ struct pipeline_hooks {
 	/* Asked between slices of work; may be NULL. */
 	bool (*cancelled)(void *context);
 	void (*progress)(void *context, const char *phase, uint32_t step, uint32_t total);
+	/*
+	 * What the picture is like so far, coarse: RGB in the picture's shape, of any size, to
+	 * be taken over; at most partial_images times. May be NULL when that is 0. 0 or an error
+	 * that ends the drawing.
+	 */
+	int (*partial)(void *context, struct image *rgb, struct err *err);
 	/* The request's images and mask are not looked at any more. May be NULL. */
 	void (*inputs_done)(void *context);
 	/* Tests only, may be NULL: every named intermediate as dense floats. */
@@ -59,8 +66,13 @@ const struct pipeline_defaults *pipeline_defaults(const struct pipeline *p);
 uint64_t pipeline_weight_bytes(const struct pipeline *p);
 /* The arena so far, or for the default size. */
 uint64_t pipeline_workspace_bytes(const struct pipeline *p);
-/* Steps of the last picture that the step cache spared the transformer. */
-uint32_t pipeline_steps_reused(const struct pipeline *p);
+/* What became of the last picture's request. */
+struct pipeline_drawn {
+	uint32_t steps_reused;                  /* steps that the step cache spared the transformer */
+	uint32_t tokens;                        /* of the prompt with its template, no padding */
+	double strength;                        /* negative: drawn from noise alone */
+};
+const struct pipeline_drawn *pipeline_drawn(const struct pipeline *p);
 /*
  * Draws: RGB of the size asked for, the caller's. -EINVAL for a request the model cannot draw (texts
  * say what it can), -ECANCELED, -ENOMEM, -EDOM when the numbers are not finite, -EIO.

@@ -103,6 +103,30 @@ static int velocity(struct loop *l, uint32_t step, const float *latent)
 	return 0;
 }
 
+/* As if the rest of the way were straight: x0 = x - sigma v. */
+static int show_so_far(struct loop *l, uint32_t step, const float *latent)
+{
+	const struct pipeline_hooks *h = l->p->shop.hooks;
+	const uint32_t first = drawing_first_step(l->d);
+	const float sigma = l->sigmas[step + 1];
+	struct image rgb;
+	float *x0;
+	size_t i;
+	int r;
+
+	if (!preview_is_due(step + 1 - first, l->d->request->steps - first,
+			    l->d->request->partial_images))
+		return 0;
+	x0 = calloc(l->d->n, sizeof *x0);
+	if (!x0)
+		return err_set(l->err, -ENOMEM, "a partial picture: out of memory");
+	for (i = 0; i < l->d->n; i++)
+		x0[i] = latent[i] - sigma * l->velocity[i];
+	r = preview_latent(l->p, x0, l->d->canvas.h, l->d->canvas.w, &rgb, l->err);
+	free(x0);
+	return r < 0 ? r : h->partial(h->context, &rgb, l->err);
+}
+
 static int one_step(struct loop *l, uint32_t step, float *latent)
 {
 	const struct family_parts *parts = &l->p->parts;
@@ -112,6 +136,9 @@ static int one_step(struct loop *l, uint32_t step, float *latent)
 		return code;
 	parts->family->sampler->step(parts->sampler, l->sigmas, step, l->velocity, latent,
 				     l->d->n);
+	code = show_so_far(l, step, latent);
+	if (code < 0)
+		return code;
 	if (l->d->keep)
 		keep_start(l, l->sigmas[step + 1], latent);
 	workshop_tap(&l->p->shop, latent, l->d->n, "latents_after.%u", step);
@@ -174,7 +201,7 @@ int denoise(struct pipeline *p, struct drawing *d, struct err *err)
 		r = err_set(err, -ENOMEM, "denoising: out of memory");
 	if (r == 0)
 		r = run_loop(&l, d->latent);
-	p->steps_reused = l.evaluator.steps_reused;
+	p->drawn.steps_reused = l.evaluator.steps_reused;
 	evaluator_finish(&l.evaluator);
 	free(l.velocity);
 	free(l.sigmas);

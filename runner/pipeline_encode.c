@@ -163,6 +163,7 @@ int caption_encode(struct pipeline *p, const char *prompt, const struct canvas *
 	int r;
 
 	r = encode_ids(p, prompt, &ids, err);
+	ret->n_tokens = ids.n_seen;
 	if (r == 0)
 		r = t->check_size(p->parts.transformer, canvas, ids.n, err);
 	if (r < 0 || (!taps && captions_find(&p->captions, &ids, ret)))

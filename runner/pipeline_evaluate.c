@@ -1,6 +1,7 @@
 /*
- * The transformer's velocities at one step, for the prompt and the negative prompt: its
- * graphs, and what the step cache spares of them. GPU thread.
+ * The transformer's velocities at one step, for the prompt and the negative prompt, both
+ * in one graph where they fit: its graphs, and what the step cache spares of them. GPU
+ * thread.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,25 +18,32 @@ struct step_model {
 	const struct canvas *canvas;
 };
 
-/* latent h, latent w, caption rows, whether the hidden states are read, n references, their sizes */
-enum { DIM_H, DIM_W, DIM_TEXT, DIM_HIDDEN, DIM_N_REFERENCES, DIM_REFERENCES };
+/*
+ * latent h, latent w, captions, rows of each, whether the hidden states are read, n
+ * references, their sizes
+ */
+enum { DIM_H, DIM_W, DIM_CAPTIONS, DIM_TEXT, DIM_HIDDEN, DIM_N_REFERENCES, DIM_REFERENCES };
 
 static int build_step(const void *model, struct stage *s)
 {
 	const struct step_model *m = model;
 	const struct transformer_class *t = m->parts->family->transformer;
 	struct evaluation e;
+	unsigned i;
 
 	s->free_built = t->free_built;
-	s->built = t->build(m->parts->transformer, s->graph, m->canvas, s->shape[DIM_TEXT], &e);
+	s->built = t->build(m->parts->transformer, s->graph, m->canvas, s->shape[DIM_CAPTIONS],
+			    s->shape[DIM_TEXT], &e);
 	if (!s->built)
 		return -ENOMEM;
 	s->out = e.out;
-	if (s->shape[DIM_HIDDEN]) {
-		s->aside[0] = e.before;
-		s->aside[1] = e.after;
-		graph_output(s->graph, e.before);
-		graph_output(s->graph, e.after);
+	if (!s->shape[DIM_HIDDEN])
+		return 0;
+	s->aside[0] = e.before;
+	graph_output(s->graph, e.before);
+	for (i = 0; i < s->shape[DIM_CAPTIONS]; i++) {
+		s->aside[1 + i] = e.after[i];
+		graph_output(s->graph, e.after[i]);
 	}
 	return 0;
 }
@@ -68,7 +76,7 @@ static int build_skim(const void *model, struct stage *s)
 
 static const struct stage_kind skim_kind = { .build = build_skim };
 
-static void step_shape(const struct canvas *c, uint32_t n_text, bool hidden,
+static void step_shape(const struct canvas *c, unsigned n_captions, uint32_t n_text, bool hidden,
 		       uint32_t shape[STAGE_DIMS])
 {
 	unsigned i;
@@ -76,6 +84,7 @@ static void step_shape(const struct canvas *c, uint32_t n_text, bool hidden,
 	memset(shape, 0, STAGE_DIMS * sizeof *shape);
 	shape[DIM_H] = c->h;
 	shape[DIM_W] = c->w;
+	shape[DIM_CAPTIONS] = n_captions;
 	shape[DIM_TEXT] = n_text;
 	shape[DIM_HIDDEN] = hidden;
 	shape[DIM_N_REFERENCES] = c->n_references;
@@ -85,14 +94,32 @@ static void step_shape(const struct canvas *c, uint32_t n_text, bool hidden,
 	}
 }
 
-int evaluate_plan(struct pipeline *p, const struct canvas *c, uint32_t n_text, uint64_t *ret,
-		  struct err *err)
+/* Arena bytes of a graph for all of these captions. */
+static int plan_batch(struct pipeline *p, const struct canvas *c, unsigned n_captions,
+		      uint32_t n_text, bool hidden, uint64_t *ret, struct err *err)
 {
 	const struct step_model model = { &p->parts, c };
 	uint32_t shape[STAGE_DIMS];
 
-	step_shape(c, n_text, false, shape);
+	step_shape(c, n_captions, n_text, hidden, shape);
 	return stage_plan(&p->shop, &p->step, &step_kind, &model, shape, ret, err);
+}
+
+static bool has_room(const struct pipeline *p, uint64_t bytes)
+{
+	struct err ignored;
+
+	return arena_check(p->shop.vk, bytes, &ignored) == 0;
+}
+
+int evaluate_plan(struct pipeline *p, const struct canvas *c, unsigned n_captions, uint32_t n_text,
+		  uint64_t *ret, struct err *err)
+{
+	int r = plan_batch(p, c, n_captions, n_text, false, ret, err);
+
+	if (r < 0 || n_captions == 1 || has_room(p, *ret))
+		return r;
+	return plan_batch(p, c, 1, n_text, false, ret, err);
 }
 
 /* ---- one picture ---- */
@@ -102,6 +129,20 @@ static bool is_teacache(const struct evaluator *e)
 	return e->rule.setting.mode == STEP_CACHE_TEACACHE;
 }
 
+/* Sequences of different length would need padding that the reference does not have. */
+static int choose_batches(struct evaluator *e, struct err *err)
+{
+	const struct drawing *d = e->d;
+	uint64_t bytes;
+	int r;
+
+	if (!d->guided || d->cond.rows != d->uncond.rows)
+		return 0;
+	r = plan_batch(e->p, &d->canvas, PASSES, d->cond.rows, is_teacache(e), &bytes, err);
+	e->batches = r == 0 && has_room(e->p, bytes);
+	return r;
+}
+
 int evaluator_open(struct evaluator *e, struct pipeline *p, const struct drawing *d,
 		   struct err *err)
 {
@@ -109,6 +150,7 @@ int evaluator_open(struct evaluator *e, struct pipeline *p, const struct drawing
 	const uint32_t first = drawing_first_step(d);
 	bool good = true;
 	unsigned i;
+	int r;
 
 	*e = (struct evaluator){ .p = p, .d = d, .first = first, .rule = {
 		.setting = d->request->step_cache, .guided = d->guided,
@@ -119,10 +161,10 @@ int evaluator_open(struct evaluator *e, struct pipeline *p, const struct drawing
 		e->pass[i].velocity = calloc(d->n, sizeof *e->pass[i].velocity);
 		good = good && e->pass[i].velocity;
 	}
-	if (good)
-		return 0;
-	evaluator_finish(e);
-	return err_set(err, -ENOMEM, "denoising: out of memory");
+	r = good ? choose_batches(e, err) : err_set(err, -ENOMEM, "denoising: out of memory");
+	if (r < 0)
+		evaluator_finish(e);
+	return r;
 }
 
 void evaluator_finish(struct evaluator *e)
@@ -138,13 +180,13 @@ void evaluator_finish(struct evaluator *e)
 	*e = (struct evaluator){ 0 };
 }
 
-/* The transformer's velocity after a run of one of its graphs. */
-static int take_velocity(struct evaluator *e, struct stage *s, struct pass *pass,
+/* The transformer's velocity for caption i of a graph after its run. */
+static int take_velocity(struct evaluator *e, struct stage *s, unsigned i, struct pass *pass,
 			 const struct moment *at, struct err *err)
 {
 	const struct family_parts *parts = &e->p->parts;
 
-	parts->family->transformer->velocity(parts->transformer, s->graph, s->built,
+	parts->family->transformer->velocity(parts->transformer, s->graph, s->built, i,
 					     pass->velocity);
 	workshop_tap(&e->p->shop, pass->velocity, e->d->n, "%svelocity.%u", pass->caption->prefix,
 		     at->step);
@@ -154,38 +196,58 @@ static int take_velocity(struct evaluator *e, struct stage *s, struct pass *pass
 /* ---- all of the transformer ---- */
 
 /* after - before; what the signal was a step earlier is not needed any more. */
-static void take_change(struct evaluator *e, const struct stage *s, struct pass *pass)
+static void take_change(struct evaluator *e, const struct stage *s, unsigned i, struct pass *pass)
 {
 	float *before = e->signal[1];
-	size_t i;
+	size_t k;
 
 	graph_read(s->graph, s->aside[0], before);
-	graph_read(s->graph, s->aside[1], pass->change);
-	for (i = 0; i < e->n_hidden; i++)
-		pass->change[i] -= before[i];
+	graph_read(s->graph, s->aside[1 + i], pass->change);
+	for (k = 0; k < e->n_hidden; k++)
+		pass->change[k] -= before[k];
 }
 
-static int compute(struct evaluator *e, struct pass *pass, const struct moment *at, struct err *err)
+static void feed(struct evaluator *e, struct stage *s, const struct pass *pass, unsigned n,
+		 const struct moment *at)
 {
 	const struct family_parts *parts = &e->p->parts;
-	const struct step_model model = { parts, &e->d->canvas };
+	const float *refined[PASSES];
+	unsigned i;
+
+	for (i = 0; i < n; i++)
+		refined[i] = pass[i].caption->refined;
+	parts->family->transformer->feed(parts->transformer, s->graph, s->built, at->latent,
+					 at->sigma, refined,
+					 (const float *const *)e->d->reference, &e->d->canvas);
+}
+
+/* n passes in one graph; their captions are as long as each other. */
+static int compute(struct evaluator *e, struct pass *pass, unsigned n, const struct moment *at,
+		   struct err *err)
+{
+	const struct step_model model = { &e->p->parts, &e->d->canvas };
 	struct stage *s;
 	uint32_t shape[STAGE_DIMS];
-	char prefix[64];
+	char prefix[PASSES][64];
+	const char *const prefixes[PASSES] = { prefix[0], prefix[1] };
+	unsigned i;
 	int r;
 
-	step_shape(&e->d->canvas, pass->caption->rows, is_teacache(e), shape);
+	step_shape(&e->d->canvas, n, pass->caption->rows, is_teacache(e), shape);
 	r = stage_ready(&e->p->shop, &e->p->step, &step_kind, &model, shape, &s, err);
 	if (r < 0)
 		return r;
-	parts->family->transformer->feed(parts->transformer, s->graph, s->built, at->latent,
-					 at->sigma, pass->caption->refined,
-					 (const float *const *)e->d->reference, &e->d->canvas);
-	snprintf(prefix, sizeof prefix, "%sstep%u.", pass->caption->prefix, at->step);
-	r = stage_run(&e->p->shop, s, prefix, err);
-	if (r == 0 && is_teacache(e))
-		take_change(e, s, pass);
-	return r < 0 ? r : take_velocity(e, s, pass, at, err);
+	feed(e, s, pass, n, at);
+	for (i = 0; i < n; i++)
+		snprintf(prefix[i], sizeof prefix[i], "%sstep%u.", pass[i].caption->prefix,
+			 at->step);
+	r = stage_run_batch(&e->p->shop, s, prefixes, n, err);
+	for (i = 0; i < n && r == 0; i++) {
+		if (is_teacache(e))
+			take_change(e, s, i, &pass[i]);
+		r = take_velocity(e, s, i, &pass[i], at, err);
+	}
+	return r;
 }
 
 /* ---- TeaCache's part ---- */
@@ -221,7 +283,7 @@ static int run_skim(struct evaluator *e, const struct pass *pass, const struct m
 	char prefix[64];
 	int r;
 
-	step_shape(&e->d->canvas, 0, true, shape);
+	step_shape(&e->d->canvas, 0, 0, true, shape);
 	r = stage_ready(&e->p->shop, &e->p->skim, &skim_kind, &model, shape, &s, err);
 	if (r == 0)
 		r = make_room(e, s->aside[0], err);
@@ -253,7 +315,7 @@ static int measure(struct evaluator *e, const struct moment *at, double *ret, st
 	graph_read(e->skim->graph, e->skim->aside[0], e->signal[0]);
 	*ret = step_cache_change(e->signal[0], before, e->n_hidden);
 	e->p->parts.family->transformer->velocity(e->p->parts.transformer, e->skim->graph,
-						  e->skim->built, e->spared);
+						  e->skim->built, 0, e->spared);
 	return 0;
 }
 
@@ -267,7 +329,7 @@ static int reuse(struct evaluator *e, struct pass *pass, const struct moment *at
 	/* The first one's change was in when the signal was measured. */
 	if (pass != e->pass)
 		r = run_skim(e, pass, at, err);
-	return r < 0 ? r : take_velocity(e, e->skim, pass, at, err);
+	return r < 0 ? r : take_velocity(e, e->skim, 0, pass, at, err);
 }
 
 /*
@@ -291,19 +353,31 @@ static bool decide(struct evaluator *e, struct pass *pass, uint32_t step, double
 	return reused;
 }
 
+static int one_by_one(struct evaluator *e, unsigned n_passes, const bool *reused,
+		      const struct moment *at, struct err *err)
+{
+	unsigned i;
+	int r = 0;
+
+	for (i = 0; i < n_passes && r == 0; i++)
+		r = reused[i] ? reuse(e, &e->pass[i], at, err) :
+				compute(e, &e->pass[i], 1, at, err);
+	return r;
+}
+
 int evaluate(struct evaluator *e, unsigned n_passes, const struct moment *at, struct err *err)
 {
 	unsigned i, n_reused = 0;
+	bool reused[PASSES];
 	double measured;
 	int r = measure(e, at, &measured, err);
 
-	for (i = 0; i < n_passes && r == 0; i++) {
-		struct pass *pass = &e->pass[i];
-		const bool reused = decide(e, pass, at->step, measured);
-
-		r = reused ? reuse(e, pass, at, err) : compute(e, pass, at, err);
-		n_reused += reused;
-	}
+	for (i = 0; i < n_passes && r == 0; i++)
+		n_reused += reused[i] = decide(e, &e->pass[i], at->step, measured);
+	if (r == 0)
+		r = n_passes == PASSES && !n_reused && e->batches ?
+			compute(e, e->pass, PASSES, at, err) :
+			one_by_one(e, n_passes, reused, at, err);
 	if (r < 0)
 		return r;
 	e->steps_reused += n_reused == n_passes;

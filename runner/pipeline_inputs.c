@@ -112,6 +112,11 @@ static void tell_unguided(const struct drawing *d, bool distilled)
 		 distilled ? "the model is distilled" : "guidance is too low");
 }
 
+bool guidance_works(const struct pipeline *p, double guidance)
+{
+	return !p->parts.distilled && guidance > p->parts.family->transformer->guidance_base;
+}
+
 int drawing_plan(struct pipeline *p, const struct pipeline_request *r, struct drawing *d,
 		 struct err *err)
 {
@@ -123,7 +128,7 @@ int drawing_plan(struct pipeline *p, const struct pipeline_request *r, struct dr
 	*d = (struct drawing){
 		.request = r,
 		.canvas = { .h = r->height / scale, .w = r->width / scale },
-		.guided = !parts->distilled && r->guidance > t->guidance_base,
+		.guided = guidance_works(p, r->guidance),
 		.cond = { .prefix = "" }, .uncond = { .prefix = "negative." },
 	};
 	d->n = (size_t)t->latent_channels(parts->transformer) * d->canvas.h * d->canvas.w;

@@ -48,6 +48,7 @@ static int load_parts(struct pipeline *p, const struct store *s, const struct ma
 	static const char *const names[] = {
 		"model_index.json", "transformer/config.json", "text_encoder/config.json",
 		"vae/config.json", "scheduler/scheduler_config.json", "transformer/step_cache.json",
+		"vae/latent_rgb.json",
 	};
 	enum { N = sizeof names / sizeof names[0] };
 	json_t *json[N] = { 0 };
@@ -59,6 +60,7 @@ static int load_parts(struct pipeline *p, const struct store *s, const struct ma
 		r = family_create(&(struct family_configs){
 			.model_index = json[0], .transformer = json[1], .text_encoder = json[2],
 			.vae = json[3], .scheduler = json[4], .step_cache = json[5],
+			.latent_rgb = json[6],
 		}, &p->parts, err);
 	for (i = 0; i < N; i++)
 		json_decref(json[i]);
@@ -149,6 +151,8 @@ int pipeline_load(struct pipeline *p, const struct store *s, const struct manife
 		return r;
 	family_bind(&p->parts, p->weights);
 	r = weights_check(p->weights, err);
+	if (kernel_sets[p->shop.kernels.set].host)
+		weights_use_stored_kernels(p->weights);
 	if (kernel_sets[p->shop.kernels.set].int8_rows)
 		weights_use_int8_rows(p->weights);
 	return r < 0 ? r : load_weights(p, progress, context, err);

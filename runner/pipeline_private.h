@@ -11,10 +11,11 @@
 #include "runner/text_encoder/text_encoder.h"
 #include "runner/tokenizer/bpe.h"
 #include "runner/transformer/transformer.h"
+#include "runner/vae/latent_rgb.h"
 #include "runner/vae/vae.h"
 #include "runner/weights.h"
 
-enum { PASSES = 2 };                            /* prompt, negative prompt */
+enum { PASSES = MAX_CAPTIONS };                 /* prompt, negative prompt */
 
 /* The captions of the prompts used last; see captions_find(). Zeroed: none. */
 struct captions {
@@ -30,7 +31,7 @@ struct pipeline {
 	struct stage_set text, cond, step, skim, decode, encode;
 	struct captions captions;
 	uint64_t default_workspace;
-	uint32_t steps_reused;                  /* of the last picture */
+	struct pipeline_drawn drawn;            /* of the last picture */
 	uint64_t vae_budget;                    /* arena bytes; 0: the device's */
 };
 
@@ -38,6 +39,7 @@ struct pipeline {
 struct caption {
 	float *refined;                         /* [rows, cols] */
 	uint32_t rows, cols;
+	uint32_t n_tokens;                      /* of the prompt, no padding */
 	const char *prefix;                     /* of tap names: "" or "negative." */
 };
 
@@ -84,6 +86,8 @@ struct drawing {
 /* Sizes and pictures brought to them; nothing runs on the device. -EINVAL, -ENOMEM. */
 int drawing_plan(struct pipeline *p, const struct pipeline_request *r, struct drawing *ret,
 		 struct err *err);
+/* Whether a scale has an effect on this model. */
+bool guidance_works(const struct pipeline *p, double guidance);
 /* Its pictures as latents. */
 int drawing_encode(struct pipeline *p, struct drawing *d, struct err *err);
 /* What the mask keeps becomes the original's pixels again. */
@@ -94,6 +98,15 @@ uint32_t drawing_first_step(const struct drawing *d);
 
 /* Noise, or the noised start, to d->latent. */
 int denoise(struct pipeline *p, struct drawing *d, struct err *err);
+
+/*
+ * What x0 [channels, h, w], an estimate of the finished latent, looks like: RGB, a pixel for
+ * each of the VAE's own positions by the model's latent_rgb, else small and by the VAE.
+ */
+int preview_latent(struct pipeline *p, const float *x0, uint32_t h, uint32_t w,
+		   struct image *ret, struct err *err);
+/* After that many of n_steps one of `wanted` previews is due: evenly spread, none at the ends. */
+bool preview_is_due(uint32_t done, uint32_t n_steps, unsigned wanted);
 
 /* The evaluations for one caption, step after step. */
 struct pass {
@@ -114,6 +127,7 @@ struct evaluator {
 	size_t n_hidden;                        /* floats of the picture's hidden state */
 	float *spared;                          /* TeaCache: the velocity that a reuse would give */
 	uint32_t steps_reused;                  /* without any evaluation */
+	bool batches;                           /* all passes go in one evaluation */
 };
 struct moment {
 	uint32_t step;
@@ -125,9 +139,12 @@ int evaluator_open(struct evaluator *e, struct pipeline *p, const struct drawing
 void evaluator_finish(struct evaluator *e);
 /* Velocities of the prompt, and with 2 passes of the negative prompt, to pass[].velocity. */
 int evaluate(struct evaluator *e, unsigned n_passes, const struct moment *at, struct err *err);
-/* Arena bytes of one evaluation. */
-int evaluate_plan(struct pipeline *p, const struct canvas *c, uint32_t n_text, uint64_t *ret,
-		  struct err *err);
+/*
+ * Arena bytes of an evaluation for so many captions of n_text rows: both at once where the
+ * device has room for that.
+ */
+int evaluate_plan(struct pipeline *p, const struct canvas *c, unsigned n_captions, uint32_t n_text,
+		  uint64_t *ret, struct err *err);
 
 /*
  * h and w count positions of the sampler's latent; scale is the VAE's. Both ways go in

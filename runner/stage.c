@@ -189,34 +189,44 @@ int stage_plan(struct workshop *w, struct stage_set *set, const struct stage_kin
 
 /* ---- running ---- */
 
-static int read_taps(struct workshop *w, const struct stage *s, const char *prefix, struct err *err)
+static int read_taps(struct workshop *w, const struct stage *s, const char *const *prefixes,
+		     unsigned n_prefixes, struct err *err)
 {
 	const char *name;
-	size_t i;
+	unsigned i, parts;
+	size_t tap;
 	T x;
 
-	for (i = 0; (name = graph_tap_name(s->graph, i, &x)); i++) {
-		size_t n = (size_t)x.rows * x.cols;
+	for (tap = 0; (name = graph_tap_name(s->graph, tap, &x, &parts)); tap++) {
+		const size_t n = (size_t)x.rows * x.cols;
 		float *data = calloc(n, sizeof *data);
 
 		if (!data)
 			return err_set(err, -ENOMEM, "out of memory");
 		graph_read(s->graph, x, data);
-		workshop_tap(w, data, n, "%s%s", prefix, name);
+		for (i = 0; i < n_prefixes; i++)
+			workshop_tap(w, data + i % parts * (n / parts), n / parts, "%s%s",
+				     prefixes[i], name);
 		free(data);
 	}
 	return 0;
 }
 
-int stage_run(struct workshop *w, struct stage *s, const char *prefix, struct err *err)
+int stage_run_batch(struct workshop *w, struct stage *s, const char *const *prefixes, unsigned n,
+		    struct err *err)
 {
 	const struct pipeline_hooks *h = w->hooks;
 	int r;
 
 	r = graph_run(s->graph, h ? h->cancelled : NULL, h ? h->context : NULL, err);
 	if (r == 0 && h && h->tap)
-		r = read_taps(w, s, prefix, err);
+		r = read_taps(w, s, prefixes, n, err);
 	return r;
+}
+
+int stage_run(struct workshop *w, struct stage *s, const char *prefix, struct err *err)
+{
+	return stage_run_batch(w, s, &prefix, 1, err);
 }
 
 struct image_watch workshop_watch(const struct workshop *w)

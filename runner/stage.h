@@ -9,13 +9,13 @@
 #include "runner/pipeline.h"
 
 /* What a graph is built for: sizes, then those of reference pictures. Unused ones are 0. */
-enum { STAGE_DIMS = 5 + 2 * LIMIT_INPUT_IMAGES };
+enum { STAGE_DIMS = 6 + 2 * LIMIT_INPUT_IMAGES };
 
 /* One graph of the pipeline, recorded for one shape. */
 struct stage {
 	struct graph *graph;
 	uint32_t shape[STAGE_DIMS];                     /* what it was built for */
-	T in[2], out, aside[2];                 /* meaning is the builder's; out is made an output */
+	T in[2], out, aside[3];                 /* meaning is the builder's; out is made an output */
 	void *built;                            /* a model's own handle */
 	void (*free_built)(void *built);
 };
@@ -64,6 +64,9 @@ int stage_plan(struct workshop *w, struct stage_set *set, const struct stage_kin
 	       struct err *err);
 /* Runs, asking the request's cancelled(); taps go out as "<prefix><name>". */
 int stage_run(struct workshop *w, struct stage *s, const char *prefix, struct err *err);
+/* As many sequences as prefixes at once: what has no parts of its own goes out for each. */
+int stage_run_batch(struct workshop *w, struct stage *s, const char *const *prefixes, unsigned n,
+		    struct err *err);
 void stage_set_drop(struct stage_set *set);
 
 /* The request's cancelled() for what works on pictures. */

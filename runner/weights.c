@@ -205,10 +205,8 @@ void weights_close(struct vk *vk, struct weights **ret)
 	if (!w)
 		return;
 	/* Buffers first: they may wrap the mappings. */
-	for (i = 0; i < w->n_buffers; i++) {
+	for (i = 0; i < w->n_buffers; i++)
 		vk_buffer_destroy(vk, &w->buffers[i]);
-		scratch_free(&w->scratch[i]);
-	}
 	for (i = 0; i < w->n_blobs; i++) {
 		if (w->blobs[i].st.map)
 			sigbus_forget(w->blobs[i].st.map);
@@ -219,7 +217,6 @@ void weights_close(struct vk *vk, struct weights **ret)
 		free(w->sources[i].origin);
 	}
 	free(w->buffers);
-	free(w->scratch);
 	free(w->blobs);
 	free(w->sources);
 	free(w->claims);
@@ -450,6 +447,15 @@ void weights_conv3x3(struct weights *w, struct weight *ret, uint32_t out, uint32
 		memcpy(ret->dim, (const uint32_t[4]){ 9, out, in, 0 }, sizeof ret->dim);
 	}
 	va_end(ap);
+}
+
+void weights_use_stored_kernels(struct weights *w)
+{
+	for (size_t i = 0; i < w->n_claims; i++)
+		if (w->claims[i].layout == LAYOUT_TAPS_FIRST) {
+			w->claims[i].layout = LAYOUT_STORED;
+			w->claims[i].ret->taps_last = true;
+		}
 }
 
 void weights_conv1x1(struct weights *w, struct weight *ret, uint32_t out, uint32_t in,

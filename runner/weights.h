@@ -100,6 +100,8 @@ int weights_check(const struct weights *w, struct err *err);
  * transformer are to become bytes with a scale a row (QUANT_INT8_ROWS) on the device.
  */
 void weights_use_int8_rows(struct weights *w);
+/* Before loading, for kernel sets of the host: 3x3 kernels stay as they are stored. */
+void weights_use_stored_kernels(struct weights *w);
 typedef void (*weights_progress)(void *context, uint64_t completed, uint64_t total);
 /*
  * Puts every claimed tensor of a part on the device: imported in place where possible,

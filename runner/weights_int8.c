@@ -49,7 +49,6 @@ uint64_t weights_int8_bytes(const struct weights_source *s)
 
 void weights_use_int8_rows(struct weights *w)
 {
-	w->int8 = true;
 	for (size_t i = 0; i < w->n_claims; i++) {
 		struct claim *c = &w->claims[i];
 		struct weight *ret = c->ret;

@@ -15,8 +15,6 @@ enum {
 	IN_PLACE_MIN = 64 << 10,                /* bytes that are worth a buffer of their own */
 	IN_PLACE_ALIGN = 8,                     /* what kernels read at full speed */
 	POOL_BYTES = 64 << 20,
-	SCRATCH_MIN = 1 << 20,                  /* bytes that are worth a file of their own */
-	SCRATCH_SLACK = 256,                    /* see vk_input_bytes() */
 	PROGRESS_BYTES = 16 << 20,
 };
 
@@ -218,38 +216,6 @@ static size_t fill_pool(struct loading *l, size_t first, uint64_t *ret_bytes)
 	return i;
 }
 
-/* A copy in memory that can be written out, where the device reads such pages. */
-static bool make_scratch(struct loading *l, uint64_t bytes, struct vk_buffer **ret)
-{
-	struct scratch *s = &l->w->scratch[l->w->n_buffers];
-	struct err ignored;
-
-	if (!vk_limits(l->vk)->shares_memory || bytes < SCRATCH_MIN || l->w->int8 ||
-	    !scratch_create(bytes + SCRATCH_SLACK, s))
-		return false;
-	if (vk_buffer_import(l->vk, s->map, s->bytes, ret, &ignored) == 0)
-		return true;
-	scratch_free(s);
-	return false;
-}
-
-static int make_pool(struct loading *l, uint64_t bytes, struct vk_buffer **ret,
-		     unsigned char **ret_map)
-{
-	int r = 0;
-
-	if (make_scratch(l, bytes, ret)) {
-		*ret_map = l->w->scratch[l->w->n_buffers].map;
-	} else {
-		r = vk_buffer_create(l->vk, VK_DEVICE, bytes, ret, l->err);
-		if (r < 0)
-			return err_prefix(l->err, "weights");
-		*ret_map = vk_buffer_map(*ret);
-	}
-	l->w->n_buffers++;
-	return r;
-}
-
 /* The next array is read from the disk while this one is copied. */
 static void read_ahead(const struct loading *l, size_t i, size_t end)
 {
@@ -273,12 +239,14 @@ static void read_ahead(const struct loading *l, size_t i, size_t end)
 static int load_pool(struct loading *l, size_t first, size_t end, uint64_t bytes)
 {
 	struct vk_buffer **slot = &l->w->buffers[l->w->n_buffers];
-	unsigned char *pool = NULL;
+	unsigned char *pool;
 	size_t i;
-	int r = make_pool(l, bytes, slot, &pool);
+	int r = vk_buffer_create(l->vk, VK_DEVICE, bytes, slot, l->err);
 
 	if (r < 0)
-		return r;
+		return err_prefix(l->err, "weights");
+	l->w->n_buffers++;
+	pool = vk_buffer_map(*slot);
 	for (i = first; i < end; i++) {
 		struct piece p;
 
@@ -346,7 +314,6 @@ static void unload(struct loading *l, size_t first_buffer)
 	while (l->w->n_buffers > first_buffer) {
 		i = --l->w->n_buffers;
 		vk_buffer_destroy(l->vk, &l->w->buffers[i]);
-		scratch_free(&l->w->scratch[i]);
 	}
 }
 
@@ -355,9 +322,7 @@ static int make_lists(struct weights *w, struct err *err)
 {
 	if (!w->buffers)
 		w->buffers = calloc(w->n_claims * PIECES + 1, sizeof *w->buffers);
-	if (!w->scratch)
-		w->scratch = calloc(w->n_claims * PIECES + 1, sizeof *w->scratch);
-	return w->buffers && w->scratch ? 0 : err_set(err, -ENOMEM, "out of memory");
+	return w->buffers ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
 int weights_load(struct weights *w, struct vk *vk, enum weights_part part,

@@ -3,7 +3,6 @@
 
 #include "common/buf.h"
 #include "common/safetensors.h"
-#include "runner/weights_scratch.h"
 #include "runner/weights.h"
 
 /* How a tensor's elements lie on the device. */
@@ -45,14 +44,12 @@ struct weights {
 	struct blob *blobs;                     /* of weights_open() */
 	size_t n_blobs;
 	struct vk_buffer **buffers;             /* of weights_load() */
-	struct scratch *scratch;                /* what lies behind a buffer, where that is a file */
 	size_t n_buffers;
 	bool loaded[WEIGHTS_PARTS];
 	enum weights_part part;                 /* of what is bound next */
 	const char *component, *optional_prefix;
 	struct buf problems;                    /* "; " between them, as many as fit a sentence */
 	size_t n_problems, n_listed;
-	bool int8;                              /* large matrices are made anew: too much for a file */
 	unsigned bits;                          /* of a quantised model's codes, where only its index says so; 0: unknown */
 	bool no_memory;
 };

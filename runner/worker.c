@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/timefmt.h"
 #include "runner/encoder.h"
+#include "runner/metadata.h"
 #include "runner/pipeline.h"
 #include "runner/vk/vk.h"
 #include "runner/worker.h"
@@ -25,7 +26,7 @@
 struct entry {
 	struct entry *next;
 	struct worker_event event;
-	struct picture picture;         /* with pixels: it was drawn, and there is no event */
+	struct picture picture;         /* with pixels: for the encoder, and there is no event */
 };
 
 struct worker {
@@ -46,8 +47,7 @@ struct worker {
 
 	/* The loop's own. */
 	struct encoder encoder;
-	struct picture held;            /* drawn while the encoder had another one */
-	bool ended;                     /* told when that is done */
+	bool ended;                     /* told when that has nothing left */
 
 	/* The GPU thread's own. */
 	struct vk *vk;
@@ -55,7 +55,10 @@ struct worker {
 	struct manifest *manifest;
 	struct pipeline *pipeline;
 	int64_t loading_ns;             /* when the last loading message went */
+	char *model, *digest;           /* of its manifest, as the gateway calls it */
 	struct inputs *inputs;          /* of the task at work */
+	const struct msg_generate *request;     /* of the task at work, as it is drawn */
+	uint32_t n_unfinished;          /* of its pictures, so far */
 };
 
 /* ---- reports, GPU thread ---- */
@@ -75,9 +78,9 @@ static struct entry *new_entry(enum worker_event_type type)
 
 static char *copy_text(const char *text)
 {
-	char *copy = strdup(text);
+	char *copy = text ? strdup(text) : NULL;
 
-	if (!copy) {
+	if (text && !copy) {
 		fputs("out of memory\n", stderr);
 		abort();
 	}
@@ -151,6 +154,8 @@ static int open_model(struct worker *w, const struct msg_load *load, struct err 
 {
 	int r = read_manifest(load->manifest, &w->manifest, err);
 
+	w->model = copy_text(load->model);
+	w->digest = copy_text(load->digest);
 	if (r == 0)
 		r = store_open(load->root, &w->store, err);
 	if (r == 0)
@@ -209,15 +214,54 @@ static void on_inputs_done(void *context)
 	inputs_finish(w->inputs);
 }
 
-static void post_picture(struct worker *w, const struct msg_generate *g, const struct image *rgb)
+/* Takes rgb over, also on error. */
+static int post_picture(struct worker *w, const struct picture *as, struct image *rgb,
+			struct err *err)
 {
-	struct entry *e = new_entry(WORKER_MESSAGE);
-
-	e->picture = (struct picture){
-		.job = g->job, .seed = g->seed, .steps_reused = pipeline_steps_reused(w->pipeline),
-		.rgb = *rgb,
+	const struct msg_generate *g = w->request;
+	const struct picture_facts facts = {
+		.model = w->model, .digest = w->digest, .request = g,
+		.width = as->width, .height = as->height,
+		.strength = pipeline_drawn(w->pipeline)->strength,
 	};
-	post(w, e);
+	struct entry *e = new_entry(WORKER_MESSAGE);
+	struct picture *p = &e->picture;
+	int r;
+
+	*p = *as;
+	p->job = g->job;
+	p->seed = g->seed;
+	p->format = output_format_of(g->format);
+	p->quality = g->quality;
+	p->rgb = *rgb;
+	r = p->unfinished ? metadata_make_unfinished(&p->notes, err) :
+	    metadata_make(&facts, p->format, &p->notes, err);
+	if (r == 0) {
+		post(w, e);
+		return 0;
+	}
+	picture_finish(p);
+	free(e);
+	return r;
+}
+
+static int post_drawn(struct worker *w, struct image *rgb, struct err *err)
+{
+	const struct pipeline_drawn *drawn = pipeline_drawn(w->pipeline);
+
+	return post_picture(w, &(struct picture){
+		.steps_reused = drawn->steps_reused, .tokens = drawn->tokens,
+		.width = rgb->width, .height = rgb->height }, rgb, err);
+}
+
+static int on_partial(void *context, struct image *rgb, struct err *err)
+{
+	struct worker *w = context;
+	const struct msg_generate *g = w->request;
+
+	return post_picture(w, &(struct picture){
+		.unfinished = true, .index = w->n_unfinished++,
+		.width = g->width, .height = g->height }, rgb, err);
 }
 
 /* A cancel that comes from here on is for a picture that is over. */
@@ -234,7 +278,7 @@ static int draw(struct worker *w, struct msg_generate *g, struct inputs *in, str
 {
 	const struct pipeline_hooks hooks = {
 		.context = w, .cancelled = is_cancelled, .progress = on_progress,
-		.inputs_done = on_inputs_done,
+		.inputs_done = on_inputs_done, .partial = on_partial,
 	};
 	const struct image_watch watch = { .cancelled = is_cancelled, .context = w };
 	struct pipeline_request request;
@@ -243,6 +287,8 @@ static int draw(struct worker *w, struct msg_generate *g, struct inputs *in, str
 	if (r < 0)
 		return r;
 	w->inputs = in;
+	w->request = g;
+	w->n_unfinished = 0;
 	request = (struct pipeline_request){
 		.prompt = g->prompt, .negative = g->negative,
 		.width = g->width, .height = g->height, .steps = g->steps, .seed = g->seed,
@@ -250,6 +296,7 @@ static int draw(struct worker *w, struct msg_generate *g, struct inputs *in, str
 		.cfg_truncation = g->cfg_truncation,
 		.images = in->n_images ? in->images : NULL, .n_images = in->n_images,
 		.strength = g->strength, .mask = g->mask ? &in->mask : NULL,
+		.partial_images = g->partial_images,
 		.step_cache = { step_cache_mode_of(g->step_cache), g->step_cache_threshold },
 	};
 	return pipeline_generate(w->pipeline, &request, &hooks, ret, err);
@@ -263,10 +310,10 @@ static void generate(struct worker *w, struct worker_task *t)
 	int r = draw(w, g, &t->inputs, &rgb, &err);
 
 	end_job(w);
+	if (r == 0)
+		r = post_drawn(w, &rgb, &err);
 	if (r < 0)
 		post_failed(w, g->job, r, err.text);
-	else
-		post_picture(w, g, &rgb);
 	vk_kernels_save(w->vk);
 }
 
@@ -305,6 +352,8 @@ static void work(struct worker *w)
 	manifest_free(w->manifest);
 	if (w->store)
 		store_close(w->store);
+	free(w->model);
+	free(w->digest);
 }
 
 static void thread_main(void *context)
@@ -334,23 +383,28 @@ static void tell(struct worker *w, const struct worker_event *event)
 	w->handler(w->context, &owned);
 }
 
-/* The encoder is free: its picture's turn. */
-static void begin_picture(struct worker *w, struct picture *p)
+/* The GPU thread is free once no other picture stands before this one. */
+static void on_begun(void *context, const struct picture *p)
 {
-	tell(w, &(struct worker_event){ .type = WORKER_MESSAGE,
-		.msg = { .type = MSG_DRAWN, .drawn = { .job = p->job } } });
-	encoder_start(&w->encoder, p);
+	if (!p->unfinished)
+		tell(context, &(struct worker_event){ .type = WORKER_MESSAGE,
+			.msg = { .type = MSG_DRAWN, .drawn = { .job = p->job } } });
 }
 
-static void tell_encoded(struct worker *w, const struct picture *p, struct buf *png)
+static void tell_encoded(struct worker *w, const struct picture *p, struct buf *file)
 {
 	struct worker_event event = { .type = WORKER_MESSAGE };
-	size_t len;
 
-	event.png = buf_take(png, &len);
-	event.msg = (struct msg){ .type = MSG_IMAGE, .image = {
-		.job = p->job, .bytes = len, .width = p->rgb.width, .height = p->rgb.height,
-		.seed = p->seed, .steps_reused = p->steps_reused } };
+	event.file = buf_take(file, &event.file_len);
+	if (p->unfinished)
+		event.msg = (struct msg){ .type = MSG_PARTIAL, .partial = {
+			.job = p->job, .bytes = event.file_len, .index = p->index,
+			.width = p->width, .height = p->height } };
+	else
+		event.msg = (struct msg){ .type = MSG_IMAGE, .image = {
+			.job = p->job, .bytes = event.file_len, .width = p->width,
+			.height = p->height, .seed = p->seed, .tokens = p->tokens,
+			.steps_reused = p->steps_reused } };
 	tell(w, &event);
 }
 
@@ -361,36 +415,45 @@ static void tell_failed(struct worker *w, uint64_t job, int code, const char *te
 			.code = copy_text(msg_failed_name(code)), .text = copy_text(text) } } });
 }
 
-static void on_encoded(void *context, const struct picture *p, struct buf *png, int r,
+/* An unfinished picture that cannot be had is not missed. */
+static void on_encoded(void *context, const struct picture *p, struct buf *file, int r,
 		       const struct err *err)
 {
 	struct worker *w = context;
 
-	if (r < 0)
+	if (r == 0)
+		tell_encoded(w, p, file);
+	else if (!p->unfinished)
 		tell_failed(w, p->job, r, err->text);
-	else
-		tell_encoded(w, p, png);
-	if (w->held.rgb.pixels)
-		begin_picture(w, &w->held);
-	else if (w->ended)
+}
+
+static void on_encoder_idle(void *context)
+{
+	struct worker *w = context;
+
+	if (w->ended)
 		tell(w, &(struct worker_event){ .type = WORKER_ENDED });
 }
+
+static const struct encoder_handler encoder_handler = { on_begun, on_encoded, on_encoder_idle };
 
 /* What the GPU thread reports; false for what is told later. */
 static bool is_event(struct worker *w, struct entry *e)
 {
+	const struct msg *m = &e->event.msg;
+
 	if (e->event.type == WORKER_ENDED && w->encoder.busy) {
 		w->ended = true;
 		return false;
 	}
+	if (m->type == MSG_FAILED)              /* nothing of a job comes behind that */
+		encoder_cancel(&w->encoder, m->failed.job);
 	if (!e->picture.rgb.pixels)
 		return true;
 	if (w->stopping)                        /* only this thread changes it */
 		picture_finish(&e->picture);
-	else if (w->encoder.busy)
-		w->held = e->picture;
 	else
-		begin_picture(w, &e->picture);
+		encoder_add(&w->encoder, &e->picture);
 	return false;
 }
 
@@ -451,7 +514,7 @@ int worker_create(uv_loop_t *loop, const char *device, worker_handler handler, v
 	if (!w)
 		return err_set(err, -ENOMEM, "out of memory");
 	*w = (struct worker){ .handler = handler, .context = context, .last = &w->first };
-	w->encoder = (struct encoder){ .loop = loop, .done = on_encoded, .context = w };
+	encoder_init(&w->encoder, loop, &encoder_handler, w);
 	w->device = device ? copy_text(device) : NULL;
 	/* Failing here ends the process: nothing is taken apart again. */
 	r = uv_mutex_init(&w->mutex);
@@ -484,12 +547,7 @@ void worker_cancel(struct worker *w, uint64_t job)
 	if (w->job && w->job == job)
 		atomic_store(&w->cancelled, true);
 	uv_mutex_unlock(&w->mutex);
-	if (w->encoder.busy && w->encoder.picture.job == job)
-		encoder_cancel(&w->encoder);
-	if (w->held.rgb.pixels && w->held.job == job) {
-		picture_finish(&w->held);
-		tell_failed(w, job, -ECANCELED, "cancelled");
-	}
+	encoder_cancel(&w->encoder, job);
 }
 
 void worker_stop(struct worker *w)
@@ -499,8 +557,7 @@ void worker_stop(struct worker *w)
 	atomic_store(&w->cancelled, true);
 	uv_cond_signal(&w->wake);
 	uv_mutex_unlock(&w->mutex);
-	encoder_cancel(&w->encoder);
-	picture_finish(&w->held);
+	encoder_stop(&w->encoder);
 }
 
 void worker_free(struct worker *w)
@@ -518,6 +575,6 @@ void worker_task_clear(struct worker_task *t)
 void worker_event_clear(struct worker_event *event)
 {
 	msg_clear(&event->msg);
-	free(event->png);
-	event->png = NULL;
+	free(event->file);
+	event->file = NULL;
 }

@@ -11,10 +11,11 @@
 /*
  * The GPU thread: opens the device, loads one model, draws one picture at a time. The
  * loop hands it work and gets what it reports by events, on the loop's thread. Pictures
- * become PNG on another thread: an MSG_DRAWN frees the GPU thread for the next task, and
+ * become files on another thread: an MSG_DRAWN frees the GPU thread for the next task, and
  * the MSG_IMAGE or MSG_FAILED of that job follows, perhaps between the next one's
  * progress, but before the next one's MSG_DRAWN. Events of one job come in order; at most
- * two pictures that are drawn are in memory.
+ * two pictures that are drawn are in memory. An MSG_PARTIAL comes before the MSG_IMAGE or
+ * MSG_FAILED of its job.
  */
 struct worker;
 
@@ -26,7 +27,8 @@ enum worker_event_type {
 struct worker_event {
 	enum worker_event_type type;
 	struct msg msg;                 /* WORKER_MESSAGE; owned strings */
-	char *png;                      /* of MSG_IMAGE; msg.image.bytes */
+	char *file;                     /* behind MSG_IMAGE and MSG_PARTIAL, else NULL */
+	size_t file_len;
 	char text[512];                 /* WORKER_UNUSABLE */
 };
 struct worker_task {

@@ -19,9 +19,9 @@ LAYERS = [
     ("common/", ("common/",), ("jansson.h", "openssl/")),
     ("shaders/", ("shaders/",), ()),
     ("runner/vk/", ("common/", "runner/vk/", "shaders/"), ("vulkan/",)),
-    ("runner/host/", ("common/", "runner/host/"), ("dnnl.h", "omp.h")),
+    ("runner/host/", ("common/", "runner/host/"), ("dnnl.h",)),
     ("runner/quant/", ("common/", "runner/host/vector.h", "runner/host/widen.h", "runner/quant/"), ()),
-    ("runner/graph/", ("common/", "runner/vk/vk.h", "runner/host/pool.h", "runner/host/cores.h", "runner/host/int8.h", "runner/graph/",
+    ("runner/graph/", ("common/", "runner/vk/vk.h", "runner/host/pool.h", "runner/host/cores.h", "runner/host/int8.h", "runner/host/matmul.h", "runner/graph/",
                       "runner/quant/quant.h", "shaders/"), ()),
     ("runner/ops/", ("common/", "runner/graph/", "runner/vk/vk.h", "runner/host/", "runner/ops/",
                     "runner/quant/quant.h", "shaders/"), ()),
@@ -32,19 +32,19 @@ LAYERS = [
     *[(m, ("common/", m, "runner/graph/", "runner/ops/", "runner/nn/", "runner/weights.h"),
        ("jansson.h",)) for m in MODELS],
     ("runner/weights", ("common/", "runner/weights", "runner/graph/", "runner/vk/vk.h",
-                        "runner/sigbus.h", "runner/quant/quant.h", "runner/host/int8.h"),
+                        "runner/sigbus.h", "runner/quant/quant.h", "runner/host/int8.h", "runner/host/matmul.h"),
      ("jansson.h",)),
     ("runner/image/", ("common/", "runner/image/"), ("png.h", "zlib.h", "jpeglib.h", "jerror.h", "webp/")),
     ("runner/noise", ("runner/noise.h",), ()),
     ("runner/sigbus", ("common/", "runner/sigbus.h"), ()),
-    ("runner/bench/", ("common/", "runner/"), ("jansson.h", "dnnl.h", "omp.h")),
+    ("runner/bench/", ("common/", "runner/"), ("jansson.h", "dnnl.h")),
     ("runner/main.c", ("common/", "runner/bench/bench.h", "runner/link.h", "runner/worker.h", "runner/import/",
                        "runner/vk/vk.h", "runner/wide_vectors.h"), ("jansson.h", "uv.h")),
     ("runner/inputs", ("common/", "runner/inputs.h", "runner/image/image.h"), ()),
     ("runner/link", ("common/", "runner/link.h", "runner/worker.h", "runner/inputs.h"),
      ("uv.h", "jansson.h")),
     ("runner/encoder", ("common/", "runner/encoder.h", "runner/image/image.h"), ("uv.h",)),
-    ("runner/worker", ("common/", "runner/worker.h", "runner/inputs.h", "runner/encoder.h",
+    ("runner/worker", ("common/", "runner/worker.h", "runner/inputs.h", "runner/encoder.h", "runner/metadata.h",
                        "runner/pipeline.h", "runner/vk/vk.h"), ("uv.h", "jansson.h")),
     ("runner/", ("common/", "runner/"), ("jansson.h",)),
     ("gateway/", ("common/", "gateway/"),
@@ -55,7 +55,7 @@ LAYERS = [
 NEVER = [("cli/", "common/store.h"), ("gateway/", "runner/")]
 LIBRARIES = ("jansson.h", "openssl/", "vulkan/", "pcre2.h", "utf8proc.h", "png.h", "jpeglib.h",
              "jerror.h", "webp/", "uv.h",
-             "event2/", "http_parser.h", "zlib.h", "dnnl.h", "omp.h")
+             "event2/", "http_parser.h", "zlib.h", "dnnl.h")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 

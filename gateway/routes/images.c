@@ -20,7 +20,7 @@
 enum answer {
 	ANSWER_OBJECT,
 	ANSWER_STEPS,                   /* events "progress" and "done" */
-	ANSWER_OPENAI,                  /* events "image_generation.completed" */
+	ANSWER_OPENAI,                  /* events "image_generation.completed", "....partial_image" */
 };
 
 struct order {
@@ -74,12 +74,13 @@ static void finish(struct order *o)
 }
 
 /* Keeps the picture and says where; left out when there is no room for it. */
-static void add_url(json_t *entry, struct order *o, const void *png, size_t len)
+static void add_url(json_t *entry, struct order *o, const void *file, size_t len)
 {
+	const char *format = output_format_name(o->job.params.format);
 	const char *host = http_header(o->job.q, "Host");
 	char name[KEPT_NAME_SIZE], url[512];
 
-	if (kept_files_add(o->gw->files, png, len, "png", name) < 0) {
+	if (kept_files_add(o->gw->files, file, len, format, name) < 0) {
 		log_warn("no room to keep a picture for its URL");
 		return;
 	}
@@ -88,7 +89,7 @@ static void add_url(json_t *entry, struct order *o, const void *png, size_t len)
 	json_object_set_new(entry, "url", text_json(url));
 }
 
-static void append_picture(struct order *o, const void *png, size_t len)
+static void append_picture(struct order *o, const void *file, size_t len)
 {
 	json_t *entry = json_object();
 
@@ -98,43 +99,77 @@ static void append_picture(struct order *o, const void *png, size_t len)
 	if (o->job.caches_steps)
 		json_object_set_new(entry, "steps_reused", json_integer(o->job.steps_reused));
 	if (o->wants_url)
-		add_url(entry, o, png, len);
-	reply_append_picture(o->data, entry, "b64_json", png, len);
+		add_url(entry, o, file, len);
+	reply_append_picture(o->data, entry, "b64_json", file, len);
+}
+
+/* What both of OpenAI's events have behind the picture. */
+static void append_description(struct evbuffer *out, const struct order *o, uint32_t width,
+			       uint32_t height)
+{
+	evbuffer_add_printf(out, ",\"created_at\":%lld,\"size\":\"%ux%u\",\"quality\":\"%s\","
+			    "\"background\":\"opaque\",\"output_format\":\"%s\"",
+			    (long long)time(NULL), width, height, o->quality,
+			    output_format_name(o->job.params.format));
+}
+
+/* An event's data up to and with its picture. */
+static struct evbuffer *begin_event(const struct order *o, const char *kind, const void *file,
+				    size_t len, char name[64])
+{
+	struct evbuffer *out = evbuffer_new();
+
+	snprintf(name, 64, "%s.%s", o->event_prefix, kind);
+	evbuffer_add_printf(out, "{\"type\":\"%s\",\"b64_json\":\"", name);
+	reply_append_base64(out, file, len);
+	evbuffer_add(out, "\"", 1);
+	return out;
 }
 
 /* OpenAI's members in their order, then the seed. */
-static void send_completed(struct order *o, const void *png, size_t len)
+static void send_completed(struct order *o, const void *file, size_t len)
 {
-	struct job *job = &o->job;
-	struct evbuffer *out = evbuffer_new();
+	const struct job *job = &o->job;
 	char name[64];
+	struct evbuffer *out = begin_event(o, "completed", file, len, name);
 
-	snprintf(name, sizeof(name), "%s.completed", o->event_prefix);
-	evbuffer_add_printf(out, "{\"type\":\"%s\",\"b64_json\":\"", name);
-	reply_append_base64(out, png, len);
-	evbuffer_add_printf(out, "\",\"created_at\":%lld,\"size\":\"%ux%u\",\"quality\":\"%s\","
-			    "\"background\":\"opaque\",\"output_format\":\"png\",\"usage\":{"
-			    "\"input_tokens\":%u,\"output_tokens\":0,\"total_tokens\":%u,"
-			    "\"input_tokens_details\":{\"image_tokens\":0,\"text_tokens\":%u}},"
-			    "\"seed\":%llu}", (long long)time(NULL), job->width, job->height,
-			    o->quality, job->tokens, job->tokens, job->tokens,
-			    (unsigned long long)job_seed(job));
+	append_description(out, o, job->width, job->height);
+	evbuffer_add_printf(out, ",\"usage\":{\"input_tokens\":%u,\"output_tokens\":0,"
+			    "\"total_tokens\":%u,\"input_tokens_details\":{\"image_tokens\":0,"
+			    "\"text_tokens\":%u}},\"seed\":%llu}", job->tokens, job->tokens,
+			    job->tokens, (unsigned long long)job_seed(job));
 	stream_event(job->q, name, out);
 	evbuffer_free(out);
 }
 
-static void on_image(struct job *job, const void *png, size_t len)
+static void on_partial(struct job *job, const struct msg_partial *p, const void *file, size_t len)
+{
+	const struct order *o = order_of(job);
+	struct evbuffer *out;
+	char name[64];
+
+	if (stream_is_slow(job->q))
+		return;
+	out = begin_event(o, "partial_image", file, len, name);
+	evbuffer_add_printf(out, ",\"partial_image_index\":%u", p->index);
+	append_description(out, o, p->width, p->height);
+	evbuffer_add(out, "}", 1);
+	stream_event(job->q, name, out);
+	evbuffer_free(out);
+}
+
+static void on_image(struct job *job, const void *file, size_t len)
 {
 	struct order *o = order_of(job);
 	bool last = job->n_made + 1 == job->params.count;
 
 	if (o->answer != ANSWER_OPENAI) {
-		append_picture(o, png, len);
+		append_picture(o, file, len);
 		if (last)
 			finish(o);
 		return;
 	}
-	send_completed(o, png, len);
+	send_completed(o, file, len);
 	if (last)
 		http_stream_end(job->q);
 }
@@ -168,7 +203,7 @@ static void destroy(struct job *job)
 }
 
 static const struct job_handler images_handler = {
-	on_progress, on_image, on_ready, on_failed, destroy,
+	on_progress, on_image, on_ready, on_failed, destroy, on_partial,
 };
 
 static enum answer choose_answer(const struct http_request *q, const struct images_body *b)
@@ -178,7 +213,7 @@ static enum answer choose_answer(const struct http_request *q, const struct imag
 
 	if (!(b->has_stream ? b->stream : asks))
 		return ANSWER_OBJECT;
-	return b->wants_partial || http_header(q, "X-Stainless-Lang") ? ANSWER_OPENAI :
+	return b->says_partial || http_header(q, "X-Stainless-Lang") ? ANSWER_OPENAI :
 	       ANSWER_STEPS;
 }
 
@@ -199,6 +234,8 @@ static struct order *order_create(struct gateway *gw, struct http_request *q,
 	o->job.q = q;
 	o->job.began_ns = q->began_ns;
 	o->job.params = b->picture;
+	if (o->answer != ANSWER_OPENAI)
+		o->job.params.partial_images = 0;
 	b->picture = (struct picture_params){ 0 };
 	return o;
 }

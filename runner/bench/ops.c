@@ -108,7 +108,7 @@ static T add_attention(struct graph *g, const struct op_case *c, struct operands
 
 	for (int i = 0; i < 3; i++)
 		o->in[i] = graph_input(g, c->dim[OP_M], cols);
-	return op_attention(g, o->in[0], o->in[1], o->in[2], heads, heads, false);
+	return op_attention(g, o->in[0], o->in[1], o->in[2], 1, heads, heads, false);
 }
 
 static void heads_shape(const struct op_case *c, uint32_t *rows, uint32_t *cols)

@@ -8,10 +8,10 @@
 #include <string.h>
 
 #include <dnnl.h>
-#include <omp.h>
 
 #include "runner/bench/bench_private.h"
 #include "runner/host/cores.h"
+#include "runner/host/library_threads.h"
 
 /* CBLAS's own numbers for its enums. */
 enum { ROW_MAJOR = 101, NO_TRANSPOSE = 111, TRANSPOSE = 112 };

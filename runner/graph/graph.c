@@ -55,6 +55,11 @@ void graph_destroy(struct graph **pointer)
 	free(g);
 }
 
+bool graph_on_host(const struct graph *g)
+{
+	return kernel_sets[g->kernels.set].host;
+}
+
 bool graph_ok(const struct graph *g)
 {
 	return g->err.code == 0;
@@ -157,6 +162,13 @@ T graph_rows(struct graph *g, T x, uint32_t row0, uint32_t rows)
 	return alias(g, x, tensor_bytes(row0, x.cols), rows, x.cols);
 }
 
+T graph_part(struct graph *g, T x, unsigned i, unsigned n)
+{
+	if (!graph_require(g, n && x.rows % n == 0, "%" PRIu32 " rows in %u parts", x.rows, n))
+		return x;
+	return n == 1 ? x : graph_rows(g, x, i * (x.rows / n), x.rows / n);
+}
+
 T graph_cols(struct graph *g, T x, uint32_t col0, uint32_t cols)
 {
 	graph_require(g, known(g, x) && x.rows == 1 && col0 % 4 == 0 && cols && (uint64_t)col0 + cols <= x.cols,
@@ -215,7 +227,7 @@ void graph_keep_taps(struct graph *g, bool keep)
 }
 
 /* Takes over name. */
-static void append_tap(struct graph *g, T x, char *name)
+static void append_tap(struct graph *g, T x, unsigned parts, char *name)
 {
 	struct tap *taps = graph_grown(g->taps, g->n_taps, &g->taps_allocated, sizeof *taps);
 
@@ -225,34 +237,50 @@ static void append_tap(struct graph *g, T x, char *name)
 		return;
 	}
 	g->taps = taps;
-	g->taps[g->n_taps++] = (struct tap){ .name = name, .tensor = x };
+	g->taps[g->n_taps++] = (struct tap){ .name = name, .tensor = x, .parts = parts };
 }
 
-T graph_tap(struct graph *g, T x, const char *format, ...)
+static T tap_as(struct graph *g, T x, unsigned parts, const char *format, va_list args)
 {
 	char *name = NULL;
-	va_list args;
-	int len;
 
 	if (!g->keep_taps)
 		return x;
 	graph_output(g, x);
 	if (!graph_ok(g))
 		return x;
-	va_start(args, format);
-	len = vasprintf(&name, format, args);
-	va_end(args);
-	if (len < 0)
+	if (vasprintf(&name, format, args) < 0)
 		out_of_memory(g);
 	else
-		append_tap(g, x, name);
+		append_tap(g, x, parts, name);
 	return x;
 }
 
-const char *graph_tap_name(const struct graph *g, size_t i, T *ret)
+T graph_tap(struct graph *g, T x, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	x = tap_as(g, x, 1, format, args);
+	va_end(args);
+	return x;
+}
+
+T graph_tap_parts(struct graph *g, T x, unsigned parts, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	x = tap_as(g, x, parts, format, args);
+	va_end(args);
+	return x;
+}
+
+const char *graph_tap_name(const struct graph *g, size_t i, T *ret, unsigned *ret_parts)
 {
 	if (i >= g->n_taps)
 		return NULL;
 	*ret = g->taps[i].tensor;
+	*ret_parts = g->taps[i].parts;
 	return g->taps[i].name;
 }

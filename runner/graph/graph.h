@@ -46,6 +46,7 @@ struct weight {
 	enum dtype dtype;                       /* of a plain one */
 	unsigned rank;                          /* 0: absent */
 	uint32_t dim[4];
+	bool taps_last;                         /* of a 3x3 kernel: lies as [n, c, 9], for host kernels only */
 	struct quant quant;
 	struct weight_array scale, bias;        /* of a grouped form; bytes 0: none */
 };
@@ -130,13 +131,18 @@ T graph_tensor(struct graph *g, uint32_t rows, uint32_t cols);  /* target for gr
 void graph_output(struct graph *g, T x);        /* host-visible, kept to the end of the run */
 /* Aliases, nothing is copied. */
 T graph_rows(struct graph *g, T x, uint32_t row0, uint32_t rows);
+T graph_part(struct graph *g, T x, unsigned i, unsigned n);      /* one of n equal runs of rows */
 T graph_cols(struct graph *g, T x, uint32_t col0, uint32_t cols);       /* x has one row; col0 % 4 == 0 */
 T graph_reshape(struct graph *g, T x, uint32_t rows, uint32_t cols);    /* both cols % 4 == 0, same product */
 /* False (and a sticky error) when cond is false. */
 bool graph_require(struct graph *g, bool cond, const char *format, ...) __attribute__((format(printf, 3, 4)));
 bool graph_ok(const struct graph *g);
+bool graph_on_host(const struct graph *g);      /* its kernel set computes on the host */
 /* Names a tensor after its module path in the reference; returns x. Free unless taps are kept. */
 T graph_tap(struct graph *g, T x, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Of a batch: x holds one after the other what the reference makes of so many sequences. */
+T graph_tap_parts(struct graph *g, T x, unsigned parts, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
 void graph_keep_taps(struct graph *g, bool keep);       /* tests: tapped tensors become outputs; call before building */
 
 /* ---- running ---- */
@@ -155,8 +161,8 @@ int graph_run(struct graph *g, graph_cancelled cancelled, void *context, struct 
 /* Dense [rows, cols] floats in and out of inputs and outputs (also kept taps). */
 void graph_write(struct graph *g, T x, const float *src);
 void graph_read(struct graph *g, T x, float *dst);
-/* Kept taps, in the order they were made: NULL name at the end. */
-const char *graph_tap_name(const struct graph *g, size_t i, T *ret);
+/* Kept taps, in the order they were made, and of how many parts: NULL name at the end. */
+const char *graph_tap_name(const struct graph *g, size_t i, T *ret, unsigned *ret_parts);
 
 /* -ENOMEM, saying so, when the device has no room for a workspace of so many bytes. */
 int arena_check(struct vk *vk, uint64_t bytes, struct err *err);

@@ -9,6 +9,7 @@
 
 #include "runner/host/cores.h"
 #include "runner/host/int8.h"
+#include "runner/host/matmul.h"
 
 static bool any_device(const struct vk *vk)
 {
@@ -31,6 +32,11 @@ static bool has_matrix(const struct vk *vk)
 static bool software_device(const struct vk *vk)
 {
 	return !hardware(vk) && vk_limits(vk)->shares_memory;
+}
+
+static bool software_with_bf16(const struct vk *vk)
+{
+	return software_device(vk) && host_has_bf16();
 }
 
 static bool software_with_int8(const struct vk *vk)
@@ -58,6 +64,10 @@ const struct kernel_set_row kernel_sets[KERNEL_SETS] = {
 	[KERNELS_HOST] = {
 		.name = "host", .falls_back = KERNELS_SHUFFLE, .runs_on = software_device,
 		.chosen_on = software_device, .needs = "a software device", .error = 2e-6, .host = true,
+	},
+	[KERNELS_HOST_BF16] = {
+		.name = "host-bf16", .falls_back = KERNELS_HOST, .runs_on = software_with_bf16,
+		.needs = "a software device on a processor with AVX512-BF16", .error = 8e-3, .host = true,
 	},
 	[KERNELS_HOST_INT8] = {
 		.name = "host-int8", .falls_back = KERNELS_HOST, .runs_on = software_with_int8,

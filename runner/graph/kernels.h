@@ -17,6 +17,7 @@ enum kernel_set {
 	KERNELS_TILE_F16,                       /* the same with operands in half precision, sums in float32 */
 	KERNELS_MATRIX,                         /* the same with a device's matrix units */
 	KERNELS_HOST,                           /* code of the host on the device's memory, which is the host's */
+	KERNELS_HOST_BF16,                      /* the same with products of bfloat16 */
 	KERNELS_HOST_INT8,                      /* the same with products of bytes: faster, and less exact */
 	KERNEL_SETS
 };

@@ -20,6 +20,7 @@ struct tensor {
 struct tap {
 	char *name;
 	T tensor;
+	unsigned parts;                         /* of equal rows */
 };
 
 /* A command list, or nodes that the host computes. */

@@ -79,18 +79,19 @@ static dnnl_status_t execute(dnnl_engine_t engine, const_dnnl_primitive_desc_t d
 	return s;
 }
 
-/* Tap by tap, [9, n, c], into the chosen order. */
-static dnnl_status_t reorder(struct host_kernel *k, const float *taps)
+/* Into the chosen order. */
+static dnnl_status_t reorder(struct host_kernel *k, const float *taps, bool taps_last)
 {
 	const dnnl_dims_t dims = { k->n, k->c, 3, 3 };
 	const dnnl_dim_t matrix = (dnnl_dim_t)k->n * k->c;
-	const dnnl_dims_t strides = { k->c, 1, 3 * matrix, matrix };
+	const dnnl_dims_t first = { k->c, 1, 3 * matrix, matrix }, last = { 9 * k->c, 9, 3, 1 };
 	dnnl_memory_desc_t stored;
 	dnnl_memory_t from = NULL;
 	dnnl_primitive_desc_t d = NULL;
 	dnnl_status_t s;
 
-	if ((s = dnnl_memory_desc_init_by_strides(&stored, 4, dims, dnnl_f32, strides)) == dnnl_success &&
+	if ((s = dnnl_memory_desc_init_by_strides(&stored, 4, dims, dnnl_f32,
+						  taps_last ? last : first)) == dnnl_success &&
 	    (s = dnnl_memory_create(&from, &stored, k->engine, (void *)(uintptr_t)taps)) == dnnl_success &&
 	    (s = dnnl_memory_create(&k->weights, &k->order, k->engine, DNNL_MEMORY_ALLOCATE)) == dnnl_success &&
 	    (s = dnnl_reorder_primitive_desc_create(&d, &stored, k->engine, &k->order, k->engine,
@@ -114,7 +115,7 @@ static dnnl_status_t bind_bias(struct host_kernel *k, const float *bias)
 	return dnnl_memory_create(&k->bias, &md, k->engine, (void *)(uintptr_t)bias);
 }
 
-int host_kernel_create(const float *taps, const float *bias, uint32_t n, uint32_t c,
+int host_kernel_create(const float *taps, bool taps_last, const float *bias, uint32_t n, uint32_t c,
 		       const struct host_band *typical, struct host_kernel **ret)
 {
 	struct host_kernel *k = calloc(1, sizeof *k);
@@ -126,7 +127,7 @@ int host_kernel_create(const float *taps, const float *bias, uint32_t n, uint32_
 	k->c = c;
 	if ((s = dnnl_engine_create(&k->engine, dnnl_cpu, 0)) != dnnl_success ||
 	    (s = choose_order(k, typical)) != dnnl_success ||
-	    (s = reorder(k, taps)) != dnnl_success ||
+	    (s = reorder(k, taps, taps_last)) != dnnl_success ||
 	    (s = bind_bias(k, bias)) != dnnl_success) {
 		host_kernel_destroy(&k);
 		return code_of(s);

@@ -21,10 +21,10 @@ struct host_band {
 };
 
 /*
- * taps [9, n, c] is copied, bias [n] must stay; typical: the shape of most bands to come.
+ * taps [9, n, c], or [n, c, 9] (taps_last), is copied, bias [n] must stay; typical: the shape of most bands to come.
  * Owner's thread. -ENOMEM, or -ENOTSUP when the library has no such convolution.
  */
-int host_kernel_create(const float *taps, const float *bias, uint32_t n, uint32_t c,
+int host_kernel_create(const float *taps, bool taps_last, const float *bias, uint32_t n, uint32_t c,
 		       const struct host_band *typical, struct host_kernel **ret);
 void host_kernel_destroy(struct host_kernel **k);
 /* Bands may be computed by several threads at once. */

@@ -20,4 +20,17 @@ struct host_matmul {
 };
 void host_matmul(struct host_worker *w, const struct host_matmul *p);
 
+/*
+ * C = A B^T with A [m, k] and B [n, k] of bfloat16, dense, at multiples of 2 bytes, sums in
+ * float32. Fast only where host_has_bf16(). In the calling thread.
+ */
+struct host_matmul_bf16 {
+	uint32_t m, n, k;
+	const uint16_t *a, *b;
+	float *c;
+	size_t ldc;
+};
+void host_matmul_bf16(struct host_worker *w, const struct host_matmul_bf16 *p);
+bool host_has_bf16(void);                       /* the processor multiplies pairs of bfloat16 */
+
 #endif

@@ -5,11 +5,12 @@
 #include "runner/host/pool.h"
 
 #include <errno.h>
-#include <omp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+
+#include "runner/host/library_threads.h"
 
 enum { SCRATCH_ALIGN = 64 };
 

@@ -56,3 +56,14 @@ void host_widen(enum dtype t, const void *src, float *dst, size_t n)
 		memcpy(dst, src, n * sizeof *dst);
 	}
 }
+
+VECTOR void host_round_bf16(const float *src, uint16_t *dst, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t bits, rounded;
+
+		memcpy(&bits, src + i, sizeof bits);
+		rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+		dst[i] = (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? bits >> 16 | 0x40 : rounded);
+	}
+}

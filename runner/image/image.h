@@ -7,6 +7,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/output_format.h"
 
 /*
  * 8-bit pixels, row-major, top row first, upright. Channels: 1 (a mask), 3 (RGB) or
@@ -92,10 +93,26 @@ void image_from_float(const float *x, uint32_t width, uint32_t height, uint8_t *
 /* ---- out ---- */
 
 /*
- * 8-bit RGB PNG appended to out; adaptive filters, runs and Huffman codes. -EIO, -ENOMEM and
- * -ECANCELED append nothing.
+ * What a file says beside its pixels: UTF-8, any may be NULL. PNG has all, as the texts
+ * "parameters", "easel" and "XML:com.adobe.xmp"; JPEG and WebP the last alone.
  */
-int image_write_png(const uint8_t *rgb, uint32_t width, uint32_t height,
-		    const struct image_watch *watch, struct buf *out, struct err *err);
+struct image_notes {
+	char *parameters, *own, *xmp;           /* owned */
+};
+void image_notes_finish(struct image_notes *notes);     /* frees and zeroes */
+#define IMAGE_XMP_MAX 65500u                    /* a longer one is left out of a JPEG */
+
+struct image_output {
+	enum output_format format;
+	unsigned quality;                       /* JPEG and WebP: 0 to 100 */
+	const struct image_notes *notes;        /* or NULL */
+};
+/*
+ * im, RGB, as a file of that format appended to out: 8-bit PNG by adaptive filters, runs
+ * and Huffman codes; JPEG with colours at half the size below quality 90; lossy WebP. -EIO,
+ * -ENOMEM and -ECANCELED append nothing.
+ */
+int image_write(const struct image *im, const struct image_output *how,
+		const struct image_watch *watch, struct buf *out, struct err *err);
 
 #endif

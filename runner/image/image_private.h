@@ -36,6 +36,12 @@ struct image_file {
 typedef int image_decoder(struct image_file *file, struct image *ret, struct err *err);
 image_decoder image_read_png, image_read_jpeg, image_read_webp;
 
+/* ---- encoders: as image_write(), but what they appended may stay after an error ---- */
+
+typedef int image_encoder(const struct image *im, const struct image_output *how,
+			  const struct image_watch *watch, struct buf *out, struct err *err);
+image_encoder image_write_png, image_write_jpeg, image_write_webp;
+
 /* What a file claims to hold, checked before memory is taken for it. -EINVAL. */
 int image_check_size(const struct image_file *file, uint32_t width, uint32_t height,
 		     struct err *err);

@@ -57,6 +57,7 @@ int check_model(struct plan *p, struct err *err)
 		.vae = plan_json(p, "vae/config.json"),
 		.scheduler = plan_json(p, "scheduler/scheduler_config.json"),
 		.step_cache = plan_json(p, "transformer/step_cache.json"),
+		.latent_rgb = plan_json(p, "vae/latent_rgb.json"),
 	};
 	struct weights *w = weights_create();
 	int r;

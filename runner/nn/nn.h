@@ -24,8 +24,19 @@ struct attention {
 	enum rope_layout layout;
 	bool causal;
 };
-/* x [n, dim], rope [n, head_dim] as op_rope() wants it; only the first n_keys rows are seen. */
-T nn_attention(struct graph *g, const struct attention *a, T x, T rope, uint32_t n_keys);
+/*
+ * x [n, dim], rope [n, head_dim] as op_rope() wants it; only the first n_keys rows are
+ * seen. Several sequences, as op_attention() takes them, see all of their rows.
+ */
+T nn_attention(struct graph *g, const struct attention *a, T x, T rope, uint32_t n_keys,
+	       unsigned n_sequences);
+
+/* Streams of n sequences each, one after the other, become n sequences of [a ; b]. */
+T nn_join(struct graph *g, T a, T b, unsigned n);
+/* The other way: rows [row0, row0 + rows) of each of x's n sequences, one after the other. */
+T nn_pick(struct graph *g, T x, uint32_t row0, uint32_t rows, unsigned n);
+/* n times x. */
+T nn_repeat(struct graph *g, T x, unsigned n);
 
 /* How a reference rounds the angles of its rotary tables. */
 enum rope_angle {

@@ -10,7 +10,7 @@
 #include "runner/ops/params.h"
 #include "shaders/shaders.h"
 
-enum { QUERIES = 8, VALUE_QUADS = 4 };  /* a subgroup; a lane */
+enum { QUERIES = 8, VALUE_QUADS = 4 };  /* a subgroup, most of the time; a lane */
 
 struct push_attention {
 	uint32_t nq, nk, quads, heads_per_kv, q_stride, k_stride;
@@ -47,6 +47,12 @@ static void set_push(const struct node *n, struct vk_dispatch *d)
 	p->scale = 1 / sqrtf((float)head_dim);
 }
 
+/* Sixteen lanes of a software device hold twice as many as eight. */
+static uint32_t shuffle_queries(uint32_t lanes)
+{
+	return lanes == 2 * QUERIES ? lanes : smaller(QUERIES, lanes);
+}
+
 static void dispatch_shuffle(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
 			     struct vk_dispatch *d)
 {
@@ -56,7 +62,7 @@ static void dispatch_shuffle(const struct node *n, const struct vk_limits *limit
 	(void)row0;
 	set_push(n, d);
 	d->shader = SHADER_attention;
-	d->spec[1] = smaller(QUERIES, lanes);
+	d->spec[1] = shuffle_queries(lanes);
 	d->spec[2] = smaller(VALUE_QUADS, ceil_div(quads, lanes));
 	d->spec[3] = a->causal;
 	d->n_spec = 4;
@@ -95,11 +101,14 @@ static const struct op_class attention = {
 	},
 };
 
-T op_attention(struct graph *g, T q, T k, T v, uint32_t n_heads, uint32_t n_kv_heads, bool causal)
+T op_attention(struct graph *g, T q, T k, T v, unsigned n, uint32_t n_heads, uint32_t n_kv_heads,
+	       bool causal)
 {
-	struct node n = { .op = &attention, .in = { q, k, v } };
-	struct attention_params *p = (struct attention_params *)n.params.bytes;
+	struct node node = { .op = &attention };
+	struct attention_params *p = (struct attention_params *)node.params.bytes;
 	const uint32_t head_dim = n_heads ? q.cols / n_heads : 0;
+	unsigned i;
+	T y;
 
 	graph_require(g, head_dim && head_dim % 4 == 0 && head_dim * n_heads == q.cols,
 		      "attention: %u columns are no %u heads of a multiple of 4", q.cols, n_heads);
@@ -107,6 +116,16 @@ T op_attention(struct graph *g, T q, T k, T v, uint32_t n_heads, uint32_t n_kv_h
 		      "attention: %u key columns are no %u heads of %u", k.cols, n_kv_heads, head_dim);
 	graph_require(g, v.cols == k.cols && v.rows == k.rows, "attention: keys and values differ in shape");
 	graph_require(g, !causal || q.rows >= k.rows, "attention: causal with more keys than queries");
+	if (!graph_require(g, n && q.rows % n == 0 && k.rows % n == 0,
+			   "attention: %u and %u rows are no %u sequences", q.rows, k.rows, n))
+		return q;
 	*p = (struct attention_params){ n_heads, n_kv_heads, causal };
-	return graph_add(g, n, q.rows, q.cols);
+	y = graph_tensor(g, q.rows, q.cols);
+	for (i = 0; i < n; i++) {
+		node.in[0] = graph_part(g, q, i, n);
+		node.in[1] = graph_part(g, k, i, n);
+		node.in[2] = graph_part(g, v, i, n);
+		graph_add_into(g, node, y, i * (q.rows / n), q.rows / n);
+	}
+	return y;
 }

@@ -90,6 +90,7 @@ T op_conv3x3(struct graph *g, T x, uint32_t h, uint32_t w, enum conv_size size,
 	graph_require(g, (uint64_t)h * w == x.rows, "conv3x3: %u rows are no picture of %u x %u", x.rows, w, h);
 	graph_require(g, weight_given(weight) && weight->rank == 3 && weight->dim[0] == TAPS &&
 		      weight->dim[2] == x.cols, "conv3x3: the kernel does not match %u channels", x.cols);
+	graph_require(g, !weight || !weight->taps_last || graph_on_host(g), "conv3x3: the kernel lies as hosts want it");
 	graph_require(g, weight_given(bias) && weight && bias->dim[0] == weight->dim[1],
 		      "conv3x3: the bias must match the output channels");
 	graph_require(g, size != CONV_HALF || (h % 2 == 0 && w % 2 == 0), "conv3x3: %u x %u cannot be halved", w, h);

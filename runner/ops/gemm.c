@@ -72,7 +72,7 @@ uint32_t gemm_dispatch(const struct node *n, const struct vk_limits *limits, enu
 	d->spec[9] = limits->matrix.m;
 	d->spec[10] = limits->matrix.n;
 	d->spec[11] = limits->matrix.k;
-	d->n_spec = quantised ? 7 : form == GEMM_SHUFFLE ? 6 : form == GEMM_MATRIX ? 12 : 9;
+	d->n_spec = form == GEMM_MATRIX ? 12 : form != GEMM_SHUFFLE ? 9 : quantised ? 7 : 6;
 	d->inputs[1].format = w.format;
 	if (b.dtype)
 		d->inputs[quantised ? 4 : 2].format = b.format;         /* behind three arrays, or one */

@@ -9,9 +9,11 @@ enum { GEMM_ROWS_MAX = 128 };   /* every tile's rows divide this */
 
 enum gemm_form { GEMM_SHUFFLE, GEMM_TILE, GEMM_TILE_F16, GEMM_MATRIX, GEMM_FORMS };
 
-/* One shader for each form: SHADER_<stem>, SHADER_<stem>_tile, ... */
+/* One shader for each form: SHADER_<stem>, SHADER_<stem>_tile, ...; and those that decode quantised weights. */
 #define GEMM_SHADERS(stem) { SHADER_##stem, SHADER_##stem##_tile, SHADER_##stem##_tile_f16, \
 	SHADER_##stem##_tile_matrix }
+#define GEMM_QUANT_SHADERS(stem) { SHADER_##stem##_quant, SHADER_##stem##_tile_quant, \
+	SHADER_##stem##_tile_f16_quant, SHADER_##stem##_tile_matrix_quant }
 
 /*
  * Sets spec constants, formats of weight and bias, and groups for rows x n outputs.

@@ -20,14 +20,11 @@ static double row_flops(const struct node *n)
 static void dispatch(const struct node *n, const struct vk_limits *limits, enum gemm_form form, uint32_t rows,
 		     struct vk_dispatch *d)
 {
-	static const unsigned shaders[GEMM_FORMS] = GEMM_SHADERS(linear);
+	static const unsigned shaders[][GEMM_FORMS] = { GEMM_SHADERS(linear), GEMM_QUANT_SHADERS(linear) };
 	const bool quantised = weight_quantised(n->weights[0]);
 	struct push_linear *p = dispatch_params(d, quantised ? sizeof *p : offsetof(struct push_linear, quant));
 
-	/* Only the shuffling kernel decodes. */
-	if (quantised)
-		form = GEMM_SHUFFLE;
-	d->shader = quantised ? SHADER_linear_quant : shaders[form];
+	d->shader = shaders[quantised][form];
 	if (quantised)
 		p->quant = weight_access_quant(n->weights[0]);
 	p->m = n->in[0].rows;
@@ -73,6 +70,7 @@ static const struct op_class linear = {
 		[KERNELS_TILE_F16] = { .dispatch = dispatch_tile_f16 },
 		[KERNELS_MATRIX] = { .dispatch = dispatch_matrix },
 		[KERNELS_HOST] = { .run = host_linear },
+		[KERNELS_HOST_BF16] = { .run = host_linear_bf16 },
 		[KERNELS_HOST_INT8] = { .run = host_linear_int8 },
 	},
 };

@@ -29,8 +29,11 @@ T op_conv3x3(struct graph *g, T x, uint32_t h, uint32_t w, enum conv_size size,
  * q [nq, n_heads*head_dim], k and v [nk, n_kv_heads*head_dim] -> [nq, n_heads*head_dim].
  * Head i reads key head i / (n_heads / n_kv_heads). head_dim % 4 == 0.
  * causal: query i sees keys 0..i; with fewer keys than queries the later queries see all.
+ * q, k and v each hold n sequences of equal length, one after the other, that do not see
+ * each other.
  */
-T op_attention(struct graph *g, T q, T k, T v, uint32_t n_heads, uint32_t n_kv_heads, bool causal);
+T op_attention(struct graph *g, T q, T k, T v, unsigned n, uint32_t n_heads, uint32_t n_kv_heads,
+	       bool causal);
 
 /* y = x / sqrt(mean(x^2) + eps) * w over the last axis; w [cols]. */
 T op_rms_norm(struct graph *g, T x, const struct weight *w, float eps);

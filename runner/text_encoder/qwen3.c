@@ -246,7 +246,7 @@ static T block_forward(struct graph *g, const struct qwen3 *m, const struct bloc
 	T h;
 
 	h = op_rms_norm(g, x, &b->input_norm, eps);
-	x = op_add(g, x, nn_attention(g, &b->attention, h, rope, n_seen));
+	x = op_add(g, x, nn_attention(g, &b->attention, h, rope, n_seen, 1));
 	h = op_rms_norm(g, x, &b->post_attention_norm, eps);
 	return op_add(g, x, nn_swiglu(g, &b->mlp, h));
 }

@@ -76,10 +76,10 @@ static struct qkv stream_qkv(struct graph *g, const struct flux2 *m, const struc
 	};
 }
 
-static T rotated_attention(struct graph *g, const struct flux2 *m, struct qkv x, T rope)
+static T rotated_attention(struct graph *g, const struct flux2 *m, struct qkv x, T rope, unsigned n)
 {
 	return op_attention(g, op_rope(g, x.q, rope, m->n_heads, ROPE_INTERLEAVED),
-			    op_rope(g, x.k, rope, m->n_heads, ROPE_INTERLEAVED), x.v, m->n_heads,
+			    op_rope(g, x.k, rope, m->n_heads, ROPE_INTERLEAVED), x.v, n, m->n_heads,
 			    m->n_heads, false);
 }
 
@@ -95,22 +95,29 @@ static T stream_after(struct graph *g, const struct flux2 *m, const struct strea
 			  nn_swiglu(g, &s->ff, modulated(g, m, x, mod[1].shift, mod[1].scale)));
 }
 
+/* What double blocks work on: n sequences each. */
+struct streams {
+	T img, txt;
+	unsigned n;
+};
+
 /* Picture and text keep weights of their own and attend to both: [text ; image]. */
 static void double_block(struct graph *g, const struct flux2 *m, const struct double_block *b,
 			 const struct modulation img_mod[2], const struct modulation txt_mod[2],
-			 T *img, T *txt, T rope)
+			 struct streams *s, T rope)
 {
-	struct qkv i = stream_qkv(g, m, &b->img, modulated(g, m, *img, img_mod[0].shift,
+	const unsigned n = s->n;
+	const uint32_t n_text = s->txt.rows / n, n_image = s->img.rows / n;
+	struct qkv i = stream_qkv(g, m, &b->img, modulated(g, m, s->img, img_mod[0].shift,
 							   img_mod[0].scale));
-	struct qkv t = stream_qkv(g, m, &b->txt, modulated(g, m, *txt, txt_mod[0].shift,
+	struct qkv t = stream_qkv(g, m, &b->txt, modulated(g, m, s->txt, txt_mod[0].shift,
 							   txt_mod[0].scale));
-	const uint32_t n_text = txt->rows, n_image = img->rows;
 	T x = rotated_attention(g, m, (struct qkv){
-		op_concat_rows(g, t.q, i.q), op_concat_rows(g, t.k, i.k),
-		op_concat_rows(g, t.v, i.v) }, rope);
+		nn_join(g, t.q, i.q, n), nn_join(g, t.k, i.k, n), nn_join(g, t.v, i.v, n) },
+		rope, n);
 
-	*img = stream_after(g, m, &b->img, img_mod, *img, graph_rows(g, x, n_text, n_image));
-	*txt = stream_after(g, m, &b->txt, txt_mod, *txt, graph_rows(g, x, 0, n_text));
+	s->img = stream_after(g, m, &b->img, img_mod, s->img, nn_pick(g, x, n_text, n_image, n));
+	s->txt = stream_after(g, m, &b->txt, txt_mod, s->txt, nn_pick(g, x, 0, n_text, n));
 }
 
 /*
@@ -118,7 +125,7 @@ static void double_block(struct graph *g, const struct flux2 *m, const struct do
  *	x += gate * out([attention(h), silu(gate h) * up h])
  */
 static T single_block(struct graph *g, const struct flux2 *m, const struct single_block *b,
-		      struct modulation mod, T x, T rope)
+		      struct modulation mod, T x, T rope, unsigned n)
 {
 	const float eps = (float)m->eps;
 	T h = modulated(g, m, x, mod.shift, mod.scale), parts[2];
@@ -126,7 +133,7 @@ static T single_block(struct graph *g, const struct flux2 *m, const struct singl
 	parts[0] = rotated_attention(g, m, (struct qkv){
 		nn_head_norm(g, nn_linear(g, &b->q, h), m->n_heads, &b->norm_q, eps),
 		nn_head_norm(g, nn_linear(g, &b->k, h), m->n_heads, &b->norm_k, eps),
-		nn_linear(g, &b->v, h) }, rope);
+		nn_linear(g, &b->v, h) }, rope, n);
 	parts[1] = op_swiglu(g, nn_linear(g, &b->gate, h), nn_linear(g, &b->up, h));
 	return op_mul_add(g, x, mod.gate, nn_linear(g, &b->out, op_concat_cols(g, parts, 2)));
 }
@@ -164,8 +171,10 @@ static int flux2_feed_cond(const void *self, struct graph *g, void *built, const
 /* ---- one evaluation ---- */
 
 struct built {
-	T tokens, frequencies, out;
-	T references, rope, refined;            /* not in a skim */
+	T tokens, frequencies, out[MAX_CAPTIONS];
+	T references, rope;                     /* not in a skim; rope: a table for every caption */
+	T refined[MAX_CAPTIONS];
+	unsigned n_captions;                    /* 0 in a skim */
 	uint32_t n_references;                  /* tokens */
 	float *host;                            /* [the larger of both, in_channels] */
 };
@@ -197,39 +206,48 @@ static void shared_modulation(struct graph *g, const struct flux2 *m, const stru
 		ret[i] = modulation_of(g, m, columns, i);
 }
 
-static T final_layer(struct graph *g, const struct flux2 *m, T x, T t)
+static T final_layer(struct graph *g, const struct flux2 *m, T x, T t, unsigned sequences)
 {
 	T columns = nn_linear(g, &m->norm_out, t);      /* scale, then shift */
 	T h = modulated(g, m, x, graph_cols(g, columns, m->dim, m->dim),
 			graph_cols(g, columns, 0, m->dim));
 
-	return nn_linear(g, &m->proj_out, graph_tap(g, h, "norm_out"));
+	return nn_linear(g, &m->proj_out, graph_tap_parts(g, h, sequences, "norm_out"));
 }
 
-static void forward(struct graph *g, const struct flux2 *m, const struct built *b,
+static void forward(struct graph *g, const struct flux2 *m, struct built *b,
 		    struct evaluation *ret)
 {
+	const unsigned n = b->n_captions;
 	T t = op_silu(g, timestep_embedding(g, m, b->frequencies));
-	T img = embed_image(g, m, b), txt = b->refined, x;
+	T img = embed_image(g, m, b), x;
+	struct streams s = { .img = nn_repeat(g, img, n), .txt = b->refined[0], .n = n };
 	struct modulation img_mod[2], txt_mod[2], single_mod;
 	uint32_t i;
 
+	for (i = 1; i < n; i++)
+		s.txt = op_concat_rows(g, s.txt, b->refined[i]);
 	ret->before = graph_rows(g, img, 0, b->tokens.rows);
 	shared_modulation(g, m, &m->modulation_img, t, "double_stream_modulation_img", 2, img_mod);
 	shared_modulation(g, m, &m->modulation_txt, t, "double_stream_modulation_txt", 2, txt_mod);
 	shared_modulation(g, m, &m->modulation_single, t, "single_stream_modulation", 1,
 			  &single_mod);
 	for (i = 0; i < m->n_layers; i++) {
-		double_block(g, m, &m->double_blocks[i], img_mod, txt_mod, &img, &txt, b->rope);
-		graph_tap(g, txt, "transformer_blocks.%u.txt", i);
-		graph_tap(g, img, "transformer_blocks.%u.img", i);
+		double_block(g, m, &m->double_blocks[i], img_mod, txt_mod, &s, b->rope);
+		graph_tap_parts(g, s.txt, n, "transformer_blocks.%u.txt", i);
+		graph_tap_parts(g, s.img, n, "transformer_blocks.%u.img", i);
 	}
-	x = op_concat_rows(g, txt, img);
-	for (i = 0; i < m->n_single_layers; i++)
-		x = graph_tap(g, single_block(g, m, &m->single_blocks[i], single_mod, x, b->rope),
-			      "single_transformer_blocks.%u", i);
-	ret->after = graph_rows(g, x, txt.rows, b->tokens.rows);
-	ret->out = final_layer(g, m, ret->after, t);
+	x = nn_join(g, s.txt, s.img, n);
+	for (i = 0; i < m->n_single_layers; i++) {
+		x = single_block(g, m, &m->single_blocks[i], single_mod, x, b->rope, n);
+		graph_tap_parts(g, x, n, "single_transformer_blocks.%u", i);
+	}
+	x = nn_pick(g, x, b->refined[0].rows, b->tokens.rows, n);
+	ret->out = final_layer(g, m, x, t, n);
+	for (i = 0; i < n; i++) {
+		ret->after[i] = graph_part(g, x, i, n);
+		b->out[i] = graph_part(g, ret->out, i, n);
+	}
 }
 
 static void forward_skim(struct graph *g, const struct flux2 *m, const struct built *b,
@@ -243,7 +261,7 @@ static void forward_skim(struct graph *g, const struct flux2 *m, const struct bu
 	ret->signal = modulated(g, m, img, mod[0].shift, mod[0].scale);
 	graph_output(g, ret->signal);
 	ret->change = graph_input(g, img.rows, m->dim);
-	ret->out = final_layer(g, m, op_add(g, img, ret->change), t);
+	ret->out = final_layer(g, m, op_add(g, img, ret->change), t, 1);
 }
 
 static void flux2_free_built(void *built)
@@ -286,21 +304,23 @@ static struct built *built_create(const struct flux2 *m, struct graph *g, const 
 	return b;
 }
 
-static void *flux2_build(const void *self, struct graph *g, const struct canvas *c,
+static void *flux2_build(const void *self, struct graph *g, const struct canvas *c, unsigned n,
 			 uint32_t n_refined, struct evaluation *ret)
 {
 	const struct flux2 *m = self;
 	const uint32_t n_references = reference_tokens(c);
 	struct built *b = built_create(m, g, c, n_references);
+	unsigned i;
 
 	if (!b)
 		return NULL;
 	if (n_references)
 		b->references = graph_input(g, n_references, m->in_channels);
-	b->rope = graph_input(g, n_refined + b->tokens.rows + n_references, m->head_dim);
-	b->refined = graph_input(g, n_refined, m->dim);
+	b->n_captions = n;
+	b->rope = graph_input(g, n * (n_refined + b->tokens.rows + n_references), m->head_dim);
+	for (i = 0; i < n; i++)
+		b->refined[i] = graph_input(g, n_refined, m->dim);
 	forward(g, m, b, ret);
-	b->out = ret->out;
 	return b;
 }
 
@@ -312,7 +332,7 @@ static void *flux2_build_skim(const void *self, struct graph *g, const struct ca
 	if (!b)
 		return NULL;
 	forward_skim(g, self, b, ret);
-	b->out = ret->out;
+	b->out[0] = ret->out;
 	return b;
 }
 
@@ -330,22 +350,32 @@ static float *grid_rope(const struct flux2 *m, float *row, uint32_t t, uint32_t 
 }
 
 /* Words count along the last axis; the picture lies at 0, references behind each other. */
-static int flux2_prepare(const void *self, struct graph *g, void *built, const struct canvas *c)
+static float *sequence_rope(const struct flux2 *m, float *row, uint32_t n_text,
+			    const struct canvas *c)
 {
-	const struct flux2 *m = self;
-	const struct built *b = built;
-	float *table = calloc(b->rope.rows, m->head_dim * sizeof *table), *row = table;
 	uint32_t i;
 
-	if (!table)
-		return -ENOMEM;
-	for (i = 0; i < b->refined.rows; i++, row += m->head_dim)
+	for (i = 0; i < n_text; i++, row += m->head_dim)
 		nn_rope_axes(row, m->head_dim, FLUX2_AXES, m->axes_dims,
 			     (const uint32_t[]){ 0, 0, 0, i }, m->rope_theta, ROPE_ANGLE_DOUBLE);
 	row = grid_rope(m, row, 0, c->h, c->w);
 	for (i = 0; i < c->n_references; i++)
 		row = grid_rope(m, row, REFERENCE_STEP * (i + 1), c->reference[i].h,
 				c->reference[i].w);
+	return row;
+}
+
+static int flux2_prepare(const void *self, struct graph *g, void *built, const struct canvas *c)
+{
+	const struct flux2 *m = self;
+	const struct built *b = built;
+	float *table = calloc(b->rope.rows, m->head_dim * sizeof *table), *row = table;
+	unsigned i;
+
+	if (!table)
+		return -ENOMEM;
+	for (i = 0; i < b->n_captions; i++)
+		row = sequence_rope(m, row, b->refined[0].rows, c);
 	graph_write(g, b->rope, table);
 	free(table);
 	return 0;
@@ -377,34 +407,35 @@ static void feed_references(const struct flux2 *m, struct graph *g, struct built
 }
 
 static void flux2_feed(const void *self, struct graph *g, void *built, const float *latent,
-		       float sigma, const float *refined, const float *const *references,
+		       float sigma, const float *const *refined, const float *const *references,
 		       const struct canvas *canvas)
 {
 	const struct flux2 *m = self;
 	struct built *b = built;
 	/* Divided and multiplied again, as the reference does. */
 	float frequencies[FLUX2_FREQUENCIES], t = sigma * 1000.0f / 1000.0f * 1000.0f;
+	unsigned i;
 
 	to_tokens(m, latent, b->tokens.rows, b->host);
 	graph_write(g, b->tokens, b->host);
 	nn_timestep_fill(t, m->timestep_channels / 2, frequencies);
 	graph_write(g, b->frequencies, frequencies);
-	if (b->refined.id)
-		graph_write(g, b->refined, refined);
+	for (i = 0; i < b->n_captions; i++)
+		graph_write(g, b->refined[i], refined[i]);
 	if (b->n_references)
 		feed_references(m, g, b, references, canvas);
 }
 
-static void flux2_velocity(const void *self, struct graph *g, void *built, float *ret)
+static void flux2_velocity(const void *self, struct graph *g, void *built, unsigned i, float *ret)
 {
 	const struct flux2 *m = self;
 	struct built *b = built;
-	uint32_t c, i, n = b->tokens.rows;
+	uint32_t c, token, n = b->tokens.rows;
 
-	graph_read(g, b->out, b->host);
+	graph_read(g, b->out[i], b->host);
 	for (c = 0; c < m->in_channels; c++)
-		for (i = 0; i < n; i++)
-			*ret++ = b->host[(size_t)i * m->in_channels + c];
+		for (token = 0; token < n; token++)
+			*ret++ = b->host[(size_t)token * m->in_channels + c];
 }
 
 static const uint32_t text_layers[] = { 9, 18, 27, 0 };

@@ -19,10 +19,15 @@ struct sampling_defaults {
 	double guidance;
 };
 
-/* What an evaluation's graph gives. Hidden states are the picture's tokens only, all as wide. */
+/* Captions that one evaluation can take: prompt and negative prompt. */
+enum { MAX_CAPTIONS = 2 };
+/*
+ * What an evaluation's graph gives. Hidden states are the picture's tokens only, all as
+ * wide; those before the blocks know no caption.
+ */
 struct evaluation {
-	T out;                          /* for velocity() */
-	T before, after;                /* hidden state around the blocks; no outputs yet */
+	T out;                          /* for velocity(), of all captions */
+	T before, after[MAX_CAPTIONS];  /* hidden state around the blocks; no outputs yet */
 };
 /*
  * What TeaCache computes at every step, next to nothing beside the blocks: an evaluation
@@ -67,23 +72,29 @@ struct transformer_class {
 	int (*feed_cond)(const void *self, struct graph *g, void *built, const float *cond);
 	void (*free_cond)(void *built);
 
-	/* One evaluation; refined is an input [n_refined, its width] that feed() fills. */
-	void *(*build)(const void *self, struct graph *g, const struct canvas *c,
+	/*
+	 * One evaluation of the same latent for n captions of equal length; each is an input
+	 * [n_refined, its width] that feed() fills.
+	 */
+	void *(*build)(const void *self, struct graph *g, const struct canvas *c, unsigned n,
 		       uint32_t n_refined, struct evaluation *ret);
-	/* Without the blocks; needs no prepare(), and feed() no caption and no references. */
+	/* Without the blocks; needs no prepare(), and feed() no captions and no references. */
 	void *(*build_skim)(const void *self, struct graph *g, const struct canvas *c,
 			    struct skim *ret);
 	/* Inputs that never change; after graph_build(). 0 or -ENOMEM. */
 	int (*prepare)(const void *self, struct graph *g, void *built, const struct canvas *c);
 	/*
-	 * latent [channels, h, w] at this sigma, the refined caption and the references'
+	 * latent [channels, h, w] at this sigma, the refined captions and the references'
 	 * latents [channels, their h, w] into the inputs.
 	 */
 	void (*feed)(const void *self, struct graph *g, void *built, const float *latent,
-		     float sigma, const float *refined, const float *const *references,
+		     float sigma, const float *const *refined, const float *const *references,
 		     const struct canvas *c);
-	/* The velocity [channels, h, w], sign as the sampler wants it, after graph_run(). */
-	void (*velocity)(const void *self, struct graph *g, void *built, float *ret);
+	/*
+	 * The velocity [channels, h, w] for caption i, sign as the sampler wants it, after
+	 * graph_run(). A skim has one, for the caption whose change it was given.
+	 */
+	void (*velocity)(const void *self, struct graph *g, void *built, unsigned i, float *ret);
 	void (*free_built)(void *built);
 };
 extern const struct transformer_class zimage, flux2;

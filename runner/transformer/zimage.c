@@ -70,16 +70,17 @@ static T modulated(struct graph *g, const struct zimage *m, T x, const struct we
  *	x += tanh(g1) * norm(attention((1 + s1) * norm(x)))
  *	x += tanh(g2) * norm(swiglu   ((1 + s2) * norm(x)))
  *
- * x [n, dim], t [1, modulation]
+ * x [n, dim] of one or more sequences, t [1, modulation]
  */
 static T modulated_block(struct graph *g, const struct zimage *m, const struct block *b, T x, T t,
-			 T rope)
+			 T rope, unsigned sequences)
 {
 	float eps = (float)m->norm_eps;
 	T mod = nn_linear(g, &b->adaln, t), h;
 
 	h = modulated(g, m, x, &b->attention_norm1, mod, SCALE_MSA);
-	h = op_rms_norm(g, nn_attention(g, &b->attention, h, rope, h.rows), &b->attention_norm2, eps);
+	h = nn_attention(g, &b->attention, h, rope, h.rows, sequences);
+	h = op_rms_norm(g, h, &b->attention_norm2, eps);
 	x = op_gate_add(g, x, graph_cols(g, mod, GATE_MSA * m->dim, m->dim), h);
 
 	h = modulated(g, m, x, &b->ffn_norm1, mod, SCALE_MLP);
@@ -94,7 +95,7 @@ static T plain_block(struct graph *g, const struct zimage *m, const struct block
 	T h;
 
 	h = op_rms_norm(g, x, &b->attention_norm1, eps);
-	h = nn_attention(g, &b->attention, h, rope, h.rows);
+	h = nn_attention(g, &b->attention, h, rope, h.rows, 1);
 	x = op_add(g, x, op_rms_norm(g, h, &b->attention_norm2, eps));
 	h = nn_swiglu(g, &b->ffn, op_rms_norm(g, x, &b->ffn_norm1, eps));
 	return op_add(g, x, op_rms_norm(g, h, &b->ffn_norm2, eps));
@@ -177,8 +178,11 @@ static int zimage_feed_cond(const void *self, struct graph *g, void *built, cons
 /* ---- one evaluation ---- */
 
 struct built {
-	T patches, frequencies, out;
-	T rope, refined;                        /* not in a skim */
+	T patches, frequencies;
+	T out[MAX_CAPTIONS];
+	T rope;                                 /* a table for every caption; not in a skim */
+	T refined[MAX_CAPTIONS];
+	unsigned n_captions;                    /* 0 in a skim */
 	uint32_t rows, cols;                    /* patches */
 	float *host;                            /* [rows * cols, patch_features] */
 };
@@ -191,12 +195,12 @@ static T timestep_embedding(struct graph *g, const struct zimage *m, T frequenci
 }
 
 /* LayerNorm without weights, scaled by the timestep; here there is a SiLU. */
-static T final_layer(struct graph *g, const struct zimage *m, T x, T t)
+static T final_layer(struct graph *g, const struct zimage *m, T x, T t, unsigned sequences)
 {
 	T scale = nn_linear(g, &m->final_adaln, op_silu(g, t));
 	T h = op_scale1(g, op_layer_norm(g, x, final_norm_eps), scale);
 
-	return graph_tap(g, nn_linear(g, &m->final_linear, h), "final_layer");
+	return graph_tap_parts(g, nn_linear(g, &m->final_linear, h), sequences, "final_layer");
 }
 
 static T embedded_patches(struct graph *g, const struct zimage *m, const struct built *b)
@@ -204,9 +208,11 @@ static T embedded_patches(struct graph *g, const struct zimage *m, const struct 
 	return graph_tap(g, nn_linear(g, &m->x_embedder, b->patches), "x_embedder");
 }
 
-static void forward(struct graph *g, const struct zimage *m, const struct built *b,
+/* Captions do not matter before the layers: what comes earlier is computed once. */
+static void forward(struct graph *g, const struct zimage *m, struct built *b,
 		    struct evaluation *ret)
 {
+	const unsigned n = b->n_captions;
 	uint32_t i, n_image = b->rows * b->cols, n_padded = padded(n_image);
 	T t = timestep_embedding(g, m, b->frequencies);
 	T image_rows = graph_rows(g, b->rope, 0, n_padded);
@@ -215,14 +221,21 @@ static void forward(struct graph *g, const struct zimage *m, const struct built 
 	ret->before = x;
 	x = op_pad_rows(g, x, &m->x_pad_token, n_padded);
 	for (i = 0; i < m->n_refiner_layers; i++)
-		x = graph_tap(g, modulated_block(g, m, &m->noise_refiner[i], x, t, image_rows),
+		x = graph_tap(g, modulated_block(g, m, &m->noise_refiner[i], x, t, image_rows, 1),
 			      "noise_refiner.%u", i);
-	x = op_concat_rows(g, x, b->refined);
+	x = op_concat_rows(g, x, b->refined[0]);
+	for (i = 1; i < n; i++)
+		x = op_concat_rows(g, x, op_concat_rows(g, graph_rows(g, x, 0, n_padded),
+							b->refined[i]));
 	for (i = 0; i < m->n_layers; i++)
-		x = graph_tap(g, modulated_block(g, m, &m->layers[i], x, t, b->rope), "layers.%u",
-			      i);
-	ret->after = graph_rows(g, x, 0, n_image);
-	ret->out = final_layer(g, m, ret->after, t);
+		x = graph_tap_parts(g, modulated_block(g, m, &m->layers[i], x, t, b->rope, n), n,
+				    "layers.%u", i);
+	x = nn_pick(g, x, 0, n_image, n);
+	ret->out = final_layer(g, m, x, t, n);
+	for (i = 0; i < n; i++) {
+		ret->after[i] = graph_part(g, x, i, n);
+		b->out[i] = graph_part(g, ret->out, i, n);
+	}
 }
 
 /* The noise refiner's first block is the first that is modulated by the timestep. */
@@ -237,7 +250,7 @@ static void forward_skim(struct graph *g, const struct zimage *m, const struct b
 				SCALE_MSA);
 	graph_output(g, ret->signal);
 	ret->change = graph_input(g, x.rows, m->dim);
-	ret->out = final_layer(g, m, op_add(g, x, ret->change), t);
+	ret->out = final_layer(g, m, op_add(g, x, ret->change), t, 1);
 }
 
 static void zimage_free_built(void *built)
@@ -268,18 +281,20 @@ static struct built *built_create(const struct zimage *m, struct graph *g, const
 	return b;
 }
 
-static void *zimage_build(const void *self, struct graph *g, const struct canvas *c,
+static void *zimage_build(const void *self, struct graph *g, const struct canvas *c, unsigned n,
 			  uint32_t n_refined, struct evaluation *ret)
 {
 	const struct zimage *m = self;
 	struct built *b = built_create(m, g, c);
+	unsigned i;
 
 	if (!b)
 		return NULL;
-	b->rope = graph_input(g, padded(b->rows * b->cols) + n_refined, m->head_dim);
-	b->refined = graph_input(g, n_refined, m->dim);
+	b->n_captions = n;
+	b->rope = graph_input(g, n * (padded(b->rows * b->cols) + n_refined), m->head_dim);
+	for (i = 0; i < n; i++)
+		b->refined[i] = graph_input(g, n_refined, m->dim);
 	forward(g, m, b, ret);
-	b->out = ret->out;
 	return b;
 }
 
@@ -291,7 +306,7 @@ static void *zimage_build_skim(const void *self, struct graph *g, const struct c
 	if (!b)
 		return NULL;
 	forward_skim(g, self, b, ret);
-	b->out = ret->out;
+	b->out[0] = ret->out;
 	return b;
 }
 
@@ -299,14 +314,19 @@ static int zimage_prepare(const void *self, struct graph *g, void *built, const 
 {
 	const struct zimage *m = self;
 	const struct built *b = built;
-	uint32_t n_image = padded(b->rows * b->cols);
-	float *table = calloc(b->rope.rows, m->head_dim * sizeof *table);
+	const uint32_t n_text = b->refined[0].rows, n_image = padded(b->rows * b->cols);
+	float *table = calloc(b->rope.rows, m->head_dim * sizeof *table), *row = table;
+	unsigned i;
 
 	(void)c;
 	if (!table)
 		return -ENOMEM;
-	image_rope(m, table, b->refined.rows + 1, b->rows, b->cols);
-	caption_rope(m, table + (size_t)n_image * m->head_dim, b->refined.rows);
+	for (i = 0; i < b->n_captions; i++) {
+		image_rope(m, row, n_text + 1, b->rows, b->cols);
+		row += (size_t)n_image * m->head_dim;
+		caption_rope(m, row, n_text);
+		row += (size_t)n_text * m->head_dim;
+	}
 	graph_write(g, b->rope, table);
 	free(table);
 	return 0;
@@ -343,11 +363,12 @@ static void unpatchify(const struct zimage *m, const struct built *b, float *lat
 }
 
 static void zimage_feed(const void *self, struct graph *g, void *built, const float *latent,
-			float sigma, const float *refined, const float *const *references,
+			float sigma, const float *const *refined, const float *const *references,
 			const struct canvas *c)
 {
 	const struct zimage *m = self;
 	struct built *b = built;
+	unsigned i;
 	float frequencies[ZIMAGE_FREQUENCIES];
 	float t = (1000.0f - 1000.0f * sigma) / 1000.0f;        /* 0: noise, 1: picture */
 
@@ -357,20 +378,20 @@ static void zimage_feed(const void *self, struct graph *g, void *built, const fl
 	nn_timestep_fill(t * (float)m->t_scale, ZIMAGE_FREQUENCIES / 2, frequencies);
 	graph_write(g, b->patches, b->host);
 	graph_write(g, b->frequencies, frequencies);
-	if (b->refined.id)
-		graph_write(g, b->refined, refined);
+	for (i = 0; i < b->n_captions; i++)
+		graph_write(g, b->refined[i], refined[i]);
 }
 
 /* The network points from noise to data, the sampler's velocity from data to noise. */
-static void zimage_velocity(const void *self, struct graph *g, void *built, float *ret)
+static void zimage_velocity(const void *self, struct graph *g, void *built, unsigned i, float *ret)
 {
 	const struct zimage *m = self;
 	struct built *b = built;
-	size_t i, n = (size_t)b->rows * b->cols * m->patch_features;
+	size_t k, n = (size_t)b->rows * b->cols * m->patch_features;
 
-	graph_read(g, b->out, b->host);
-	for (i = 0; i < n; i++)
-		b->host[i] = -b->host[i];
+	graph_read(g, b->out[i], b->host);
+	for (k = 0; k < n; k++)
+		b->host[k] = -b->host[k];
 	unpatchify(m, b, ret);
 }
 

@@ -42,7 +42,7 @@ static T mid_attention(struct graph *g, const struct autoencoder_kl *m,
 	T h = group_norm(g, m, &b->norm, x, false);
 
 	h = op_attention(g, nn_linear(g, &b->q, h), nn_linear(g, &b->k, h), nn_linear(g, &b->v, h),
-			 1, 1, false);
+			 1, 1, 1, false);
 	return op_add(g, x, nn_linear(g, &b->out, h));
 }
 

@@ -284,6 +284,9 @@ static void matrix_get(struct probe *p, VkInstance instance, const struct extens
 
 	if (p->full_subgroups && lanes >= 8 && lanes <= 64 && extensions_have(e, matrix_extension))
 		p->limits.matrix = matrix_probe(instance, p->physical);
+	/* No card with matrix units is slow: longer slices, fewer waits between them. */
+	if (p->limits.matrix.m && p->info.type == VK_DISCRETE)
+		p->limits.flops_per_ms *= 5;
 }
 
 /* Prefers a family without graphics: it is not in the desktop's way. */

@@ -16,11 +16,6 @@ layout(constant_id = 5) const uint B_DTYPE = 0;         /* 0: no bias */
 layout(binding = 0) writeonly buffer Output { float y[]; };
 layout(binding = 1) uniform samplerBuffer X;
 layout(binding = 2) uniform usamplerBuffer W;
-#ifdef QUANT
-#define BIAS_INPUT 4                                    /* behind W's scales and biases */
-#else
-#define BIAS_INPUT 2
-#endif
 layout(binding = 1 + BIAS_INPUT) uniform usamplerBuffer B;
 
 float acc[RG * S * NC];

@@ -18,7 +18,7 @@ layout(constant_id = 5) const uint B_DTYPE = 0;         /* 0: no bias */
 layout(binding = 0) writeonly buffer Output { float y[]; };
 layout(binding = 1) uniform samplerBuffer X;
 layout(binding = 2) uniform usamplerBuffer W;
-layout(binding = 3) uniform usamplerBuffer B;
+layout(binding = 1 + BIAS_INPUT) uniform usamplerBuffer B;
 
 /* Words of a row of a block: four, and one more so that rows begin in different banks. */
 #define ROW_WORDS 5
@@ -155,6 +155,6 @@ void store1(uint row, uint col, uint n_rows, uint n_cols, uint stride, float v)
 	if (row >= n_rows || col >= n_cols)
 		return;
 	if (B_DTYPE != 0)
-		v += weight1(B, in_base[2], col, B_DTYPE);
+		v += weight1(B, in_base[BIAS_INPUT], col, B_DTYPE);
 	y[out_base + row * stride + col] = v;
 }

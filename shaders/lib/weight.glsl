@@ -7,6 +7,13 @@
 #define DTYPE_BF16 3
 #define DTYPE_QUANT 16  /* and above: that plus a form of quant.glsl, in kernels built with QUANT */
 
+/* Which input a product's bias is. */
+#ifdef QUANT
+#define BIAS_INPUT 4            /* behind W's scales and biases */
+#else
+#define BIAS_INPUT 2
+#endif
+
 #define WIDE16 0        /* texels of 16 bytes */
 #define WIDE8 1         /* texels of 8 bytes: data at a multiple of 8 */
 #define SCALAR 2        /* a texel an element: any row length, any address */

@@ -5,12 +5,12 @@
  *	bench_linear [m n k [rounds]]            EASEL_KERNELS as for the runner
  */
 #include <dnnl.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "runner/host/library_threads.h"
 #include "runner/host/cores.h"
 #include "runner/ops/op.h"
 

@@ -71,16 +71,33 @@ class Clients(EaselTest):
     def test_openai_stream(self):
         """The SDK's own events, one completed picture each; usage is filled."""
         for members in ({}, {"partial_images": 2}):
+            wanted = members.get("partial_images", 0)
             events = list(self.openai.images.generate(model="demo", prompt="a red circle", n=2, stream=True, **members,
-                                                      extra_body={"size": "64x64", "steps": 2, "seed": 1}))
-            self.assertEqual([event.type for event in events], ["image_generation.completed"] * 2)
+                                                      extra_body={"size": "64x64", "steps": 4, "seed": 1}))
+            self.assertEqual([event.type for event in events],
+                             (["image_generation.partial_image"] * wanted + ["image_generation.completed"]) * 2)
             for event in events:
                 self.assertEqual(read_png(base64.b64decode(event.b64_json))[:2], (64, 64))
                 self.assertEqual((event.size, event.output_format, event.background), ("64x64", "png", "opaque"))
-                self.assertEqual(event.usage.total_tokens, event.usage.input_tokens)
+                if event.type == "image_generation.completed":
+                    self.assertEqual(event.usage.total_tokens, event.usage.input_tokens)
+                    self.assertGreater(event.usage.input_tokens_details.text_tokens, 3)
+            self.assertEqual([event.partial_image_index for event in events if hasattr(event, "partial_image_index")],
+                             list(range(wanted)) * 2)
         (event,) = self.openai.images.edit(model="demo", prompt="x", image=write_png(64, 64), stream=True,
                                            extra_body={"steps": 2, "seed": 1})
         self.assertEqual(event.type, "image_edit.completed")
+
+    def test_openai_edit_stream(self):
+        events = list(self.openai.images.edit(model="demo", prompt="x", image=write_png(64, 64), stream=True,
+                                              partial_images=1, extra_body={"steps": 4, "seed": 1, "strength": 1}))
+        self.assertEqual([event.type for event in events], ["image_edit.partial_image", "image_edit.completed"])
+
+    def test_openai_formats(self):
+        for name, begin in (("jpeg", b"\xff\xd8\xff"), ("webp", b"RIFF")):
+            result = self.openai.images.generate(model="demo", prompt="a red circle", output_format=name, output_compression=60,
+                                                 extra_body={"size": "64x64", "steps": 2, "seed": 1})
+            self.assertTrue(base64.b64decode(result.data[0].b64_json).startswith(begin))
 
     def test_openai_url(self):
         result = self.openai.images.generate(model="demo", prompt="a red circle", response_format="url",

@@ -1,4 +1,4 @@
-"""What a PNG keeps about how it was drawn: easel show FILE, and easel run --from FILE."""
+"""What a picture keeps about how it was drawn: easel show FILE, and easel run --from FILE."""
 import json
 import os
 import struct
@@ -39,6 +39,29 @@ def international(value, keyword=b"easel", packed=False):
     return chunk(b"iTXt", head + (zlib.compress(data) if packed else data))
 
 
+def xmp(value, end=b"</easel:picture>"):
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    data = data.replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;")
+    return b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><easel:picture>' + data + end + b"</x:xmpmeta>"
+
+
+def segment(kind, body):
+    return b"\xff" + bytes([kind]) + struct.pack(">H", len(body) + 2) + body
+
+
+def jpeg(value, **form):
+    """As far as the picture's data, which nobody looks at."""
+    return (b"\xff\xd8" + segment(0xe0, b"JFIF\0\1\1\0\0\1\0\1\0\0") + segment(0xe1, b"Exif\0\0MM\0*") +
+            segment(0xe1, b"http://ns.adobe.com/xap/1.0/\0" + xmp(value, **form)) + segment(0xda, b"x") + b"\xff\xd9")
+
+
+def webp(value):
+    def piece(kind, body):
+        return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+    chunks = piece(b"VP8X", bytes(10)) + piece(b"VP8 ", b"odd") + piece(b"XMP ", xmp(value))
+    return piece(b"RIFF", b"WEBP" + chunks)
+
+
 class Metadata(cli.Cli):
     def keep(self, name, data):
         with open(os.path.join(self.folder, name), "wb") as file:
@@ -72,6 +95,12 @@ class Show(Metadata):
             self.keep("a.png", data)
             self.assertEqual(json.loads(self.cli("show", "a.png", "--json").stdout), meta)
 
+    def test_other_formats(self):
+        meta = {**META, "prompt": "猫 é <b> & \\u0001 ]]> \U0001f600"}
+        for name, data in (("a.jpg", jpeg(meta)), ("a.webp", webp(meta))):
+            self.keep(name, data)
+            self.assertEqual(json.loads(self.cli("show", name, "--json").stdout), meta)
+
     def test_what_other_tools_write(self):
         self.keep("a.png", png(text(PARAMETERS.encode(), b"parameters")))
         self.assertEqual(json.loads(self.cli("show", "a.png", "--json").stdout), {
@@ -90,7 +119,12 @@ class Show(Metadata):
         bomb = zlib.compress(bytes(40 << 20))
         damaged = "its text 'easel' is damaged, or longer than 16777216 bytes"
         for data, error in (
-            (b"\xff\xd8\xff\xe0 jpeg", "not a PNG file"), (b"", "not a PNG file"),
+            (b"\xff\xd8\xff\xe0 jpeg", "the file does not say how it was drawn"), (b"", "not a PNG, JPEG or WebP file"),
+            (b"GIF89a", "not a PNG, JPEG or WebP file"),
+            (jpeg(b"{broken"), "its text 'easel' is damaged: "), (jpeg([1]), "its text 'easel' is damaged: no object"),
+            (jpeg(META)[:-40], "the file does not say how it was drawn"),
+            (webp(META)[:-40], "the file does not say how it was drawn"),
+            (jpeg(META, end=b""), "the file does not say how it was drawn"),
             (png(), "the file does not say how it was drawn"),
             (png(text(b"no steps here", b"parameters")), "the file does not say how it was drawn"),
             (png(text(META))[:60], "the file does not say how it was drawn"),

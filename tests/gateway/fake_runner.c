@@ -25,7 +25,8 @@ struct behaviour {
 	unsigned crash_step;
 	size_t picture;                 /* bytes; 0: just the request */
 	unsigned wait_ms;               /* before the files of a request are read */
-	bool silent_load, fail_load, crash_load, bad_frame, deaf, noisy, no_steps, bad_image;
+	bool silent_load, fail_load, crash_load, bad_frame, deaf, noisy, no_steps, bad_image,
+	     bad_partial;
 };
 
 static const struct behaviour behaviours[] = {
@@ -45,6 +46,7 @@ static const struct behaviour behaviours[] = {
 	{ "noisy", .noisy = true },
 	{ "unreadable", .bad_image = true },
 	{ "late-reader", .wait_ms = 300 },
+	{ "bad-partial", .bad_partial = true },
 };
 
 /* Message structs own their strings elsewhere; here they are literals. */
@@ -217,6 +219,28 @@ static uint32_t or_else(uint32_t side, uint32_t other)
 	return side ? side : other;
 }
 
+static void send_binary(const void *bytes, size_t size)
+{
+	unsigned char head[FRAME_HEADER];
+
+	frame_header(FRAME_BINARY, (uint32_t)size, head);
+	write_all(head, sizeof(head));
+	write_all(bytes, size);
+}
+
+/* Behind each step one, as long as more are wanted. */
+static void send_partial(const struct msg_generate *g, uint32_t index)
+{
+	char text[64];
+	struct msg m = { .type = MSG_PARTIAL };
+
+	snprintf(text, sizeof(text), "{\"partial\":%u,\"seed\":%llu}", index, (unsigned long long)g->seed);
+	m.partial = (struct msg_partial){ g->job, strlen(text) + fake.how->bad_partial, index, or_else(g->width, 640),
+					  or_else(g->height, 480) };
+	send_msg(&m);
+	send_binary(text, strlen(text));
+}
+
 /* files: of a request that has any, added to it. */
 static void send_picture(const struct msg_generate *g, json_t *files)
 {
@@ -224,7 +248,7 @@ static void send_picture(const struct msg_generate *g, json_t *files)
 		"negative", g->negative, "width", (int)g->width, "height", (int)g->height, "steps",
 		(int)g->steps, "seed", (json_int_t)g->seed, "guidance", g->guidance);
 	struct msg m = { .type = MSG_IMAGE };
-	unsigned char head[FRAME_HEADER], *bytes;
+	unsigned char *bytes;
 	size_t len, size;
 	char *text;
 
@@ -238,6 +262,10 @@ static void send_picture(const struct msg_generate *g, json_t *files)
 		json_object_set_new(request, "step_cache", json_string(g->step_cache));
 		json_object_set_new(request, "step_cache_threshold", json_real(g->step_cache_threshold));
 	}
+	if (strcmp(g->format, "png")) {
+		json_object_set_new(request, "format", json_string(g->format));
+		json_object_set_new(request, "quality", json_integer(g->quality));
+	}
 	text = json_dumps(request, JSON_COMPACT);
 	len = strlen(text);
 	size = fake.how->picture > len ? fake.how->picture : len;
@@ -247,9 +275,7 @@ static void send_picture(const struct msg_generate *g, json_t *files)
 				      g->seed, (uint32_t)strlen(g->prompt),
 				      g->step_cache ? g->steps / 2 : 0 };
 	send_msg(&m);
-	frame_header(FRAME_BINARY, (uint32_t)size, head);
-	write_all(head, sizeof(head));
-	write_all(bytes, size);
+	send_binary(bytes, size);
 	free(bytes);
 	free(text);
 	json_decref(request);
@@ -316,6 +342,8 @@ static void draw(const struct msg_generate *g, json_t *files)
 	send_progress(g, "encode", 0);
 	for (uint32_t step = 0; step <= steps; step++) {
 		send_progress(g, "denoise", step);
+		if (step && step <= g->partial_images)
+			send_partial(g, step - 1);
 		if (breaks_at(g, step) || (step < steps && wait_step(g->job)))
 			return;
 	}

@@ -8,7 +8,7 @@ from picture_files import png
 
 
 class Images(GatewayTest):
-    models = ("ok", "fail", "bad-model", "big")
+    models = ("ok", "fail", "bad-model", "big", "bad-partial")
 
     @classmethod
     def setUpClass(cls):
@@ -52,6 +52,55 @@ class Images(GatewayTest):
         answer = self.ask({"Accept": "text/event-stream"}, stream=False)
         self.assertEqual(answer.headers["Content-Type"], "application/json")
 
+    PARTIAL = (rb'event: (image_\w+)\.partial_image\ndata: \{"type":"\1\.partial_image","b64_json":"([A-Za-z0-9+/]+=*)",'
+               rb'"partial_image_index":(\d),"created_at":\d{10},"size":"(\d+x\d+)","quality":"auto","background":"opaque",'
+               rb'"output_format":"(\w+)"\}')
+
+    def partials(self, events, prefix=b"image_generation", size=b"128x96", format=b"png"):
+        """Index and what the fake runner drew of each partial picture among the events."""
+        found = [re.fullmatch(self.PARTIAL, event) for event in events]
+        for match in filter(None, found):
+            self.assertEqual((match[1], match[4], match[5]), (prefix, size, format))
+        return [(int(match[3]), json.loads(base64.b64decode(match[2]))) for match in found if match]
+
+    def test_partial_images(self):
+        ask = {"stream": True, "seed": 3, "steps": 4, "size": "128x96"}
+        for wanted in (0, 1, 3):
+            events = self.ask(partial_images=wanted, n=2, **ask).body.split(b"\n\n")
+            self.assertEqual(self.partials(events), [(i, {"partial": i, "seed": seed}) for seed in (3, 4) for i in range(wanted)])
+            self.assertEqual([bool(re.match(rb"event: image_generation\.completed", event)) for event in events].count(True), 2)
+        for members in ({"stream": False}, {}):
+            self.assertNotIn(b"partial", self.ask(**{**ask, "partial_images": None, **members}).body)
+        self.assertEqual(self.ask(partial_images=3, steps=4).headers["Content-Type"], "application/json")
+        events = self.ask({"X-Stainless-Lang": "js"}, output_format="webp", partial_images=2, **ask).body.split(b"\n\n")
+        self.assertEqual(len(self.partials(events, format=b"webp")), 2)
+        body = self.gateway.post("/v1/images/edits", {
+            "model": "ok", "prompt": "a tree", "stream": True, "partial_images": 2, "steps": 4,
+            "image": base64.b64encode(png()).decode()}).body
+        self.assertEqual(len(self.partials(body.split(b"\n\n"), b"image_edit", b"640x480")), 2)
+
+    def test_partial_images_that_differ_from_their_announcement(self):
+        events = self.ask(model="bad-partial", stream=True, partial_images=1).body.split(b"\n\n")
+        self.assertIn(b"a picture differs from its announcement", events[-2])
+
+    def test_output_formats(self):
+        png_picture = {"prompt": "a tree", "width": 1024, "height": 1024, "steps": 4, "seed": 3, "guidance": 0.0}
+        for members, drawn in (({"output_format": "jpeg"}, {"format": "jpeg", "quality": 100}),
+                               ({"output_format": "webp", "output_compression": 40}, {"format": "webp", "quality": 40}),
+                               ({"output_format": "jpeg", "output_compression": 0}, {"format": "jpeg", "quality": 0}),
+                               ({"output_format": "png", "output_compression": 40}, {}), ({"output_format": ""}, {}),
+                               ({"output_format": None, "output_compression": None}, {})):
+            self.assertEqual(self.drawn(seed=3, **members), [{**png_picture, **drawn}], members)
+        for name in ("jpeg", "webp"):
+            answer = self.ask(output_format=name, output_compression=70, response_format="url")
+            self.assertNotIn("X-Easel-Ignored", answer.headers)
+            (entry,) = answer.json["data"]
+            self.assertTrue(entry["url"].endswith("." + name))
+            file = self.gateway.get(entry["url"][entry["url"].index("/v1"):])
+            self.assertEqual((file.headers["Content-Type"], file.body), ("image/" + name, base64.b64decode(entry["b64_json"])))
+            event = self.ask(output_format=name, stream=True, partial_images=0).body.split(b"\n\n")[-2]
+            self.assertIn(b'"output_format":"' + name.encode() + b'"', event)
+
     OPENAI_EVENT = (rb'event: (image_\w+)\.completed\ndata: \{"type":"\1\.completed","b64_json":"([A-Za-z0-9+/]+=*)",'
                     rb'"created_at":\d{10},"size":"128x96","quality":"(\w+)","background":"opaque",'
                     rb'"output_format":"png","usage":\{"input_tokens":6,"output_tokens":0,"total_tokens":6,'
@@ -59,7 +108,7 @@ class Images(GatewayTest):
 
     def test_openai_events(self):
         for headers, members, quality in (({}, {"partial_images": 0}, b"auto"), ({"X-Stainless-Lang": "js"}, {}, b"auto"),
-                                          ({}, {"partial_images": 3, "quality": "high"}, b"high")):
+                                          ({}, {"partial_images": 0, "quality": "high"}, b"high")):
             answer = self.ask(headers, stream=True, seed=3, steps=2, n=2, size="128x96", **members)
             self.assertEqual(answer.headers["Content-Type"], "text/event-stream")
             events = answer.body.split(b"\n\n")
@@ -134,8 +183,7 @@ class Images(GatewayTest):
         for member, value, error in (
                 ("response_format", "x", "response_format must be b64_json or url, not 'x'"),
                 ("output_format", "tiff", "output_format must be png, jpeg or webp, not 'tiff'"),
-                ("output_format", "jpeg", "output_format jpeg is not supported yet, use png"),
-                ("output_format", "webp", "output_format webp is not supported yet, use png"),
+                ("output_format", "PNG", "output_format must be png, jpeg or webp, not 'PNG'"),
                 ("output_compression", 101, "member 'output_compression' is 101, must be 0 to 100"),
                 ("output_compression", "9", "cannot read string as member 'output_compression' of type integer"),
                 ("partial_images", 4, "member 'partial_images' is 4, must be 0 to 3"),

@@ -86,6 +86,30 @@ static void run_normed(struct bench *b, const struct conv_case *c, const struct 
 	bench_end(b, op_conv3x3(g, h, c->h, c->w, c->size, &w.weight, &v.weight), y, BOUND_F32);
 }
 
+/* The kernel as files have it, [n, c, 9], which only the host's kernels read. */
+static void run_stored(struct bench *b, const struct conv_case *c, const struct weight_form *f)
+{
+	struct graph *g = bench_begin(b, "conv3x3 as stored %ux%u %u->%u%s %s at %u", c->w, c->h, c->c, c->n,
+				      size_names[c->size], dtype_name(f->dtype), (unsigned)f->offset);
+	struct operand x = bench_tensor(b, c->h * c->w, c->c, 1);
+	struct operand w = bench_weight(b, f->dtype, f->offset, 3, (const uint32_t[]){ 9, c->n, c->c });
+	struct operand v = bench_weight(b, f->dtype, f->offset, 1, (const uint32_t[]){ c->n });
+	double *y = bench_doubles(b, (size_t)c->h * c->w * c->n * (c->size == CONV_DOUBLE ? 4 : 1));
+	float *taps = calloc((size_t)9 * c->n * c->c, sizeof *taps);
+
+	for (size_t i = 0; taps && i < (size_t)c->n * c->c; i++)
+		for (size_t tap = 0; tap < 9; tap++)
+			taps[tap * c->n * c->c + i] = w.v[i * 9 + tap];
+	reference(c, x.v, taps, v.v, y);
+	free(taps);
+	w.weight.taps_last = true;
+	if (graph_on_host(g))
+		bench_end(b, op_conv3x3(g, x.tensor, c->h, c->w, c->size, &w.weight, &v.weight), y, BOUND_F32);
+	else
+		bench_end_error((op_conv3x3(g, x.tensor, c->h, c->w, c->size, &w.weight, &v.weight), b),
+				"as hosts want it");
+}
+
 int main(void)
 {
 	struct bench *b = bench_open();
@@ -95,5 +119,7 @@ int main(void)
 			run_case(b, &cases[i], &weight_forms[f]);
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 		run_normed(b, &cases[i], &weight_forms[i % n_weight_forms]);
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		run_stored(b, &cases[i], &weight_forms[(i + 1) % n_weight_forms]);
 	return bench_close(b);
 }

@@ -81,7 +81,7 @@ int fixture_png(struct pipeline *p, const struct pipeline_request *r,
 
 	if (code < 0)
 		return code;
-	code = image_write_png(rgb.pixels, rgb.width, rgb.height, NULL, png, err);
+	code = image_write(&rgb, &(struct image_output){ 0 }, NULL, png, err);
 	image_finish(&rgb);
 	return code;
 }

@@ -11,7 +11,7 @@ struct tolerances {
 	double latents, guided_latents;         /* velocities and latents */
 	double pixels, guided_pixels;           /* before rounding */
 	double encoded;                         /* encoded pictures, and what takes them in */
-	bool rounded;                           /* kernels round operands to half precision: wider bounds instead */
+	double rounded;                         /* kernels round operands: this part of the largest value instead; 0: not */
 };
 
 /* One recorded run: its request, tensors and picture; paths below the goldens. */

@@ -121,6 +121,7 @@ static void test_padded_prompts(void **unused)
 	const struct pipeline_request dog = with_prompts("a red dog", NULL, 1);
 	struct buf first, again;
 	struct fixture f;
+	uint32_t tokens;
 	bool encoded;
 
 	(void)unused;
@@ -130,8 +131,12 @@ static void test_padded_prompts(void **unused)
 	assert_true(encoded);
 	assert_false(again.len == first.len && !memcmp(again.data, first.data, first.len));
 	buf_finish(&again);
+	tokens = pipeline_drawn(f.pipeline)->tokens;
 	again = draw(&f, &cat, &encoded);
 	assert_false(encoded);
+	/* Kept or not, the prompt's own tokens are told, not the padding. */
+	assert_in_range(pipeline_drawn(f.pipeline)->tokens, 1, tokens - 1);
+	assert_true(tokens < LIMIT_PROMPT_TOKENS);
 	expect_same(&again, &first);
 	fixture_close(&f);
 }

@@ -74,7 +74,7 @@ static void draw(const struct pipeline_request *r, struct plan *plan, struct pic
 	if (fixture_png(fixture.pipeline, r, plan ? &hooks : NULL, &png, &err) < 0 ||
 	    image_read(png.data, png.len, LIMIT_INPUT_PIXELS, NULL, &ret->pixels, &err) < 0)
 		fail_msg("%s: %s", r->prompt, err.text);
-	ret->reused = pipeline_steps_reused(fixture.pipeline);
+	ret->reused = pipeline_drawn(fixture.pipeline)->steps_reused;
 	buf_finish(&png);
 }
 
@@ -267,7 +267,7 @@ static void test_flux2(void **unused)
 	assert_true(same(&plain, &cached));
 	image_finish(&cached.pixels);
 	draw_at(f.pipeline, &r, &hooks, &cached.pixels);
-	assert_int_equal(pipeline_steps_reused(f.pipeline), 1);
+	assert_int_equal(pipeline_drawn(f.pipeline)->steps_reused, 1);
 	printf("# FLUX.2, one step reused: %.1f dB\n", psnr(&plain, &cached));
 	assert_true(!same(&plain, &cached) && psnr(&plain, &cached) >= 30);
 	image_finish(&plain.pixels);

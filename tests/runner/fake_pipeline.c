@@ -2,7 +2,8 @@
  * A device and a pipeline without either, for tests of the runner's socket and thread.
  * What it does hangs on the model's name and the prompt: "no device" as EASEL_DEVICE,
  * a model whose manifest has no layers fails, prompts "fail", "slow", "lose the device" and
- * "tell": instead of a picture what the request says of pictures.
+ * "tell": instead of a picture what the request says of pictures. Partial pictures
+ * that are asked for come before the first step.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -100,10 +101,12 @@ uint64_t pipeline_workspace_bytes(const struct pipeline *p)
 	return 200;
 }
 
-uint32_t pipeline_steps_reused(const struct pipeline *p)
+const struct pipeline_drawn *pipeline_drawn(const struct pipeline *p)
 {
+	static const struct pipeline_drawn drawn = { .steps_reused = 5, .tokens = 11, .strength = -1 };
+
 	(void)p;
-	return 5;
+	return &drawn;
 }
 
 static void tell(const struct pipeline_request *r, struct buf *out)
@@ -162,6 +165,12 @@ int pipeline_generate(struct pipeline *p, const struct pipeline_request *r,
 		return 0;
 	}
 	hooks->inputs_done(hooks->context);
+	for (unsigned i = 0; i < r->partial_images; i++) {
+		struct image rgb = noisy_picture(r->width / 8, r->height / 8);
+
+		if (hooks->partial(hooks->context, &rgb, err) < 0)
+			return -EIO;
+	}
 	for (uint32_t i = 1; slow || i <= r->steps; i++) {
 		if (hooks->cancelled(hooks->context))
 			return err_set(err, -ECANCELED, "cancelled");

@@ -230,6 +230,8 @@ static void draw(struct peer *p, uint64_t job)
 	m = get(p, PROTO_IDLE, MSG_IMAGE);
 	assert_int_equal(m.image.job, job);
 	assert_int_equal(m.image.seed, 5);
+	assert_int_equal(m.image.tokens, 11);
+	assert_int_equal(m.image.steps_reused, 5);
 	assert_true(m.image.bytes > 1000000);
 	expect_binary(p, m.image.bytes);
 	msg_clear(&m);
@@ -312,6 +314,89 @@ static void one_behind_the_other(void **state)
 		msg_clear(&m);
 	}
 	draw(&p, 5);
+	assert_int_equal(end(&p), 0);
+}
+
+static void put_partial(struct peer *p, uint64_t job, char *prompt, uint32_t n, char *format)
+{
+	put(p, (struct msg){ .type = MSG_GENERATE, .generate = {
+		.job = job, .prompt = prompt, .width = 512, .height = 256, .steps = 3, .seed = 5,
+		.cfg_truncation = 1, .partial_images = n, .format = format, .quality = 80 } });
+}
+
+/* A file of the format and size that was asked for. */
+static void expect_file(struct peer *p, uint64_t bytes, const char *begin, size_t n)
+{
+	struct image im;
+	struct frame f;
+
+	assert_true(next(p, &f));
+	assert_int_equal(f.kind, FRAME_BINARY);
+	assert_int_equal(f.len, bytes);
+	assert_memory_equal(f.data, begin, n);
+	assert_int_equal(image_read(f.data, f.len, LIMIT_INPUT_PIXELS, NULL, &im, NULL), 0);
+	assert_int_equal(im.width, 512);
+	assert_int_equal(im.height, 256);
+	image_finish(&im);
+}
+
+/* In order, each once, and the finished one last. */
+static void partial_pictures(void **state)
+{
+	static const struct {
+		char *format;
+		const char *begin;
+		size_t n;
+	} rows[] = {
+		{ NULL, "\x89PNG", 4 }, { (char *)"jpeg", "\xff\xd8\xff", 3 }, { (char *)"webp", "RIFF", 4 },
+	};
+	struct peer p;
+
+	(void)state;
+	start(&p, NULL);
+	load(&p);
+	for (uint64_t job = 1; job <= sizeof rows / sizeof *rows; job++) {
+		uint32_t n = 0;
+		struct msg m;
+
+		put_partial(&p, job, TEXT("a cat"), 3, rows[job - 1].format);
+		while ((m = get_end(&p)).type == MSG_PARTIAL) {
+			assert_int_equal(m.partial.job, job);
+			assert_int_equal(m.partial.index, n++);
+			assert_int_equal(m.partial.width, 512);
+			assert_int_equal(m.partial.height, 256);
+			expect_file(&p, m.partial.bytes, rows[job - 1].begin, rows[job - 1].n);
+			msg_clear(&m);
+		}
+		assert_int_equal(n, 3);
+		assert_int_equal(m.type, MSG_IMAGE);
+		expect_file(&p, m.image.bytes, rows[job - 1].begin, rows[job - 1].n);
+		msg_clear(&m);
+	}
+	assert_int_equal(end(&p), 0);
+}
+
+/* Behind the end of a job nothing of it comes. */
+static void cancelled_with_partial_pictures(void **state)
+{
+	struct peer p;
+	struct msg m;
+
+	(void)state;
+	start(&p, NULL);
+	load(&p);
+	put_partial(&p, 1, TEXT("slow"), 3, NULL);
+	put(&p, (struct msg){ .type = MSG_CANCEL, .cancel.job = 1 });
+	while ((m = get_end(&p)).type == MSG_PARTIAL) {
+		expect_file(&p, m.partial.bytes, "\x89PNG", 4);
+		msg_clear(&m);
+	}
+	assert_int_equal(m.type, MSG_FAILED);
+	msg_clear(&m);
+	draw(&p, 2);
+	put_partial(&p, 3, TEXT("slow"), 3, NULL);
+	m = get(&p, PROTO_BUSY, MSG_PROGRESS);
+	msg_clear(&m);
 	assert_int_equal(end(&p), 0);
 }
 
@@ -676,6 +761,7 @@ int main(void)
 		cmocka_unit_test(pictures),
 		cmocka_unit_test(cancelled),
 		cmocka_unit_test(one_behind_the_other), cmocka_unit_test(cancelled_while_encoding),
+		cmocka_unit_test(partial_pictures), cmocka_unit_test(cancelled_with_partial_pictures),
 		cmocka_unit_test(gateway_gone),
 		cmocka_unit_test(lost_device),
 		cmocka_unit_test(pictures_in),

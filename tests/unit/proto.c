@@ -39,6 +39,7 @@ static void test_generate(void **unused)
 			.job = 7, .prompt = (char *)"a \"cat\"\n\xE7\x8C\xAB", .width = 1024, .height = 64, .steps = 9,
 			.seed = UINT64_MAX, .guidance = 2.5, .cfg_truncation = 1, .images = 2, .mask = (char *)"alpha",
 			.strength = 0.5, .step_cache = (char *)"teacache", .step_cache_threshold = 0.2,
+			.format = (char *)"webp", .quality = 100, .partial_images = 3,
 		},
 	}, back;
 
@@ -60,6 +61,7 @@ static void test_every_message(void **unused)
 		{ .type = MSG_READY, .ready = { .width = 64, .height = 4096, .steps = 1 } },
 		{ .type = MSG_PROGRESS, .progress = { .job = 1, .phase = (char *)"denoise", .total = 9 } },
 		{ .type = MSG_IMAGE, .image = { .job = 1, .bytes = 5, .width = 64, .height = 64 } },
+		{ .type = MSG_PARTIAL, .partial = { .job = 1, .bytes = 5, .index = 2, .width = 64, .height = 64 } },
 		{ .type = MSG_FAILED, .failed = { .code = (char *)"memory", .text = (char *)"out of memory" } },
 		{ .type = MSG_CANCEL, .cancel = { 1 } },
 		{ .type = MSG_IMPORT, .import = { .root = (char *)"/r", .model = (char *)"m", .directory = (char *)"/d" } },
@@ -100,6 +102,12 @@ static void test_refused(void **unused)
 		{ "{\"type\":\"generate\",\"job\":1,\"prompt\":\"\",\"width\":72,\"height\":64,\"steps\":1,\"seed\":1,"
 		  "\"guidance\":0,\"cfg_normalization\":0,\"cfg_truncation\":1,\"images\":0,\"strength\":-1}",
 		  PROTO_GATEWAY, PROTO_IDLE, "72x64" },
+		{ "{\"type\":\"generate\",\"job\":1,\"prompt\":\"\",\"width\":64,\"height\":64,\"steps\":1,\"seed\":1,"
+		  "\"guidance\":0,\"cfg_normalization\":0,\"cfg_truncation\":1,\"images\":0,\"strength\":-1,"
+		  "\"format\":\"tiff\"}", PROTO_GATEWAY, PROTO_IDLE, "format 'tiff'" },
+		{ "{\"type\":\"generate\",\"job\":1,\"prompt\":\"\",\"width\":64,\"height\":64,\"steps\":1,\"seed\":1,"
+		  "\"guidance\":0,\"cfg_normalization\":0,\"cfg_truncation\":1,\"images\":0,\"strength\":-1,"
+		  "\"partial_images\":4}", PROTO_GATEWAY, PROTO_IDLE, "'partial_images'" },
 		{ "{\"type\":\"generate\",\"job\":1,\"prompt\":\"\",\"width\":0,\"height\":64,\"steps\":1,\"seed\":1,"
 		  "\"guidance\":0,\"cfg_normalization\":0,\"cfg_truncation\":1,\"images\":0,\"strength\":-1}",
 		  PROTO_GATEWAY, PROTO_IDLE, "too small" },

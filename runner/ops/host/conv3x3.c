@@ -29,11 +29,13 @@ struct conv_job {
 	bool window;                            /* of the input is made in scratch */
 };
 
-/* [9, n, c] with both channel counts padded to those of the tensors' rows. */
+/* As they lie, with both channel counts padded to those of the tensors' rows. */
 static const float *widen_taps(const struct host_call *c)
 {
 	const struct weight *w = c->node->weights[0];
 	const uint32_t n = w->dim[1], k = w->dim[2];
+	/* [9, n, c], or one block of [n, 9 c] */
+	const uint32_t blocks = w->taps_last ? 1 : TAPS, each = w->taps_last ? TAPS : 1;
 	const uint32_t wide_n = tensor_stride(c->node->out), wide_k = tensor_stride(c->node->in[0]);
 	float *taps = host_shared(c->pool, TAPS_SLOT, (size_t)TAPS * wide_n * wide_k * sizeof *taps);
 
@@ -43,12 +45,12 @@ static const float *widen_taps(const struct host_call *c)
 		return taps;
 	}
 	memset(taps, 0, (size_t)TAPS * wide_n * wide_k * sizeof *taps);
-	for (uint32_t tap = 0; tap < TAPS; tap++)
+	for (uint32_t b = 0; b < blocks; b++)
 		for (uint32_t i = 0; i < n; i++)
 			dtype_to_f32(w->dtype,
 				     (const unsigned char *)c->weights[0] +
-				     ((size_t)tap * n + i) * k * dtype_size(w->dtype),
-				     taps + ((size_t)tap * wide_n + i) * wide_k, k);
+				     ((size_t)b * n + i) * k * each * dtype_size(w->dtype),
+				     taps + ((size_t)b * wide_n + i) * wide_k * each, (size_t)k * each);
 	return taps;
 }
 
@@ -151,8 +153,8 @@ void host_conv3x3(const struct host_call *c)
 	job.band = band_rows(&job);
 	job.window = job.params->shift || job.params->prologue || c->node->in[0].cols % 4;
 	typical = band_at(&job, job.params->height > 2 * job.band ? job.band : 0, job.band, &first);
-	r = host_kernel_create(taps, bias, tensor_stride(c->node->out), tensor_stride(c->node->in[0]), &typical,
-			       &job.kernel);
+	r = host_kernel_create(taps, c->node->weights[0]->taps_last, bias, tensor_stride(c->node->out),
+			       tensor_stride(c->node->in[0]), &typical, &job.kernel);
 	if (r < 0) {
 		host_pool_fail(c->pool, r);
 		return;

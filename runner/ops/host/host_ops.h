@@ -13,6 +13,7 @@ void host_group_norm_apply(const struct host_call *c);
 void host_group_norm_merge(const struct host_call *c);
 void host_group_norm_partial(const struct host_call *c);
 void host_linear(const struct host_call *c);
+void host_linear_bf16(const struct host_call *c);
 void host_linear_int8(const struct host_call *c);
 void host_norm(const struct host_call *c);
 void host_rope(const struct host_call *c);

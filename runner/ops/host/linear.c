@@ -24,16 +24,11 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* Some panels for every thread, as large as they may be. */
 static uint32_t panel_rows(const struct host_call *c)
 {
-	const uint32_t n = c->node->out.cols, k = c->node->in[0].cols;
-	const uint32_t share = n / (2 * host_pool_threads(c->pool));
-	uint32_t rows = smaller(PANEL_ROWS, (uint32_t)(PANEL_BYTES / sizeof(float)) / k);
+	const uint32_t fit = (uint32_t)(PANEL_BYTES / sizeof(float)) / c->node->in[0].cols;
 
-	rows = smaller(rows, share);
-	rows -= rows % ROW_STEP;
-	return rows ? rows : ROW_STEP;
+	return host_panel_rows(c, smaller(PANEL_ROWS, fit), ROW_STEP);
 }
 
 /* The rows of a weight as float32: where they lie, or decoded. */
@@ -49,13 +44,6 @@ static const float *weight_rows(const struct linear_job *j, struct host_worker *
 	for (uint32_t i = 0; panel && i < rows; i++)
 		quant_decode(q, row0 + i, 0, q->cols, panel + (size_t)i * q->cols);
 	return panel;
-}
-
-static void add_bias(float *y, const float *bias, uint32_t rows, uint32_t n, size_t stride)
-{
-	for (uint32_t i = 0; i < rows; i++, y += stride)
-		for (uint32_t j = 0; j < n; j++)
-			y[j] += bias[j];
 }
 
 static void one_panel(const void *context, struct host_worker *w, uint64_t i)
@@ -76,7 +64,7 @@ static void one_panel(const void *context, struct host_worker *w, uint64_t i)
 			.c = y, .ldc = tensor_stride(n->out), .scale = 1,
 		});
 		if (j->bias)
-			add_bias(y, j->bias + col0, rows, cols, tensor_stride(n->out));
+			host_add_bias(y, j->bias + col0, rows, cols, tensor_stride(n->out));
 	}
 }
 

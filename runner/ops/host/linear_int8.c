@@ -83,19 +83,11 @@ static void one_panel(const void *context, struct host_worker *w, uint64_t i)
 	}
 }
 
-static uint32_t panel_rows(const struct host_call *c)
-{
-	uint32_t rows = smaller(PANEL_ROWS, c->node->out.cols / (2 * host_pool_threads(c->pool)));
-
-	rows -= rows % ROW_STEP;
-	return rows ? rows : ROW_STEP;
-}
-
 void host_linear_int8(const struct host_call *c)
 {
 	const struct node *n = c->node;
 	const uint32_t most = smaller(n->out.rows, BLOCK_ROWS);
-	struct int8_job job = { .call = c, .panel = panel_rows(c) };
+	struct int8_job job = { .call = c, .panel = host_panel_rows(c, PANEL_ROWS, ROW_STEP) };
 
 	if (c->rows.quant.format != QUANT_INT8_ROWS || n->in[0].cols > HOST_INT8_COLS) {
 		host_linear(c);

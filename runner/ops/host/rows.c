@@ -48,3 +48,19 @@ const float *host_vector(const struct host_call *c, unsigned weight, unsigned sl
 		host_widen(w->dtype, c->weights[weight], v, n);
 	return v;
 }
+
+uint32_t host_panel_rows(const struct host_call *c, uint32_t most, uint32_t multiple)
+{
+	const uint32_t share = c->node->out.cols / (2 * host_pool_threads(c->pool));
+	uint32_t rows = share < most ? share : most;
+
+	rows -= rows % multiple;
+	return rows ? rows : multiple;
+}
+
+void host_add_bias(float *y, const float *bias, uint32_t rows, uint32_t n, size_t stride)
+{
+	for (uint32_t i = 0; i < rows; i++, y += stride)
+		for (uint32_t j = 0; j < n; j++)
+			y[j] += bias[j];
+}

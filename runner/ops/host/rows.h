@@ -10,6 +10,11 @@
 typedef void (*rows_task)(const struct host_call *c, struct host_worker *w, uint32_t row0, uint32_t rows);
 void host_rows(const struct host_call *c, rows_task task);
 
+/* Weight rows of a task of a matrix product: some tasks for every thread, at most `most` rows. */
+uint32_t host_panel_rows(const struct host_call *c, uint32_t most, uint32_t multiple);
+/* y [rows, n] += bias [n] */
+void host_add_bias(float *y, const float *bias, uint32_t rows, uint32_t n, size_t stride);
+
 /* A weight vector as float32, in shared slot; NULL: absent, or the run has failed. */
 const float *host_vector(const struct host_call *c, unsigned weight, unsigned slot);
 

@@ -65,7 +65,7 @@ static void only_file(const char *folder, char ret[256])
 
 static char *load(const char *folder, const char *name, size_t *ret_len)
 {
-	char path[2048], *text;
+	char path[4096], *text;
 	struct err err;
 
 	snprintf(path, sizeof path, "%s/%s", folder, name);

@@ -303,10 +303,11 @@ static void test_taps(void **state)
 		T input = graph_input(g, 2, 4), t, tapped;
 		const float x[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
 		float y[8];
+		unsigned parts;
 
 		(void)state;
 		graph_keep_taps(g, keep);
-		t = graph_tap(g, blend(g, input, NULL, 0), "layers.%d", 3);
+		t = graph_tap_parts(g, blend(g, input, NULL, 0), 2, "layers.%d", 3);
 		for (int i = 0; i < 4; i++)
 			t = blend(g, t, NULL, 0);
 		graph_output(g, t);
@@ -314,11 +315,12 @@ static void test_taps(void **state)
 		graph_write(g, input, x);
 		run(g);
 		if (keep) {
-			assert_string_equal(graph_tap_name(g, 0, &tapped), "layers.3");
+			assert_string_equal(graph_tap_name(g, 0, &tapped, &parts), "layers.3");
+			assert_int_equal(parts, 2);
 			graph_read(g, tapped, y);
 			assert_memory_equal(x, y, sizeof x);
 		}
-		assert_null(graph_tap_name(g, (size_t)keep, &tapped));
+		assert_null(graph_tap_name(g, (size_t)keep, &tapped, &parts));
 		graph_destroy(&g);
 	}
 }
