@@ -200,7 +200,7 @@ int import_start(struct imports *all, const struct model_name *name, const char 
 
 	name_short(name, text);
 	if (is_being_created(all, name))
-		return err_set(err, -EBUSY, "model '%.400s' is being created or verified by another request",
+		return err_set(err, -EBUSY, "model '%.400s' is being created by another request",
 			       text);
 	i = import_create(all, name, directory, b);
 	if (!i)
