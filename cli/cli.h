@@ -49,6 +49,6 @@ const struct command *command_find(const char *name);   /* by name or alias; NUL
 
 extern const struct command cmd_serve, cmd_create, cmd_show, cmd_run, cmd_stop, cmd_list,
 	cmd_ps, cmd_cp, cmd_rm, cmd_help, cmd_version, cmd_pull, cmd_push, cmd_signin, cmd_signout,
-	cmd_names;
+	cmd_verify, cmd_names;
 
 #endif

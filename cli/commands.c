@@ -7,7 +7,7 @@
 
 const struct command *const commands[] = {
 	&cmd_serve, &cmd_create, &cmd_show, &cmd_run, &cmd_stop, &cmd_pull, &cmd_push, &cmd_list,
-	&cmd_ps, &cmd_cp, &cmd_rm, &cmd_help, &cmd_version, &cmd_signin, &cmd_signout, &cmd_names,
+	&cmd_ps, &cmd_cp, &cmd_rm, &cmd_verify, &cmd_help, &cmd_version, &cmd_signin, &cmd_signout, &cmd_names,
 	NULL
 };
 

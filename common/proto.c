@@ -119,6 +119,7 @@ static const struct field import_fields[] = {
 	FIELD(struct msg_import, system, STR, .max = MAX_SYSTEM),
 	FIELD(struct msg_import, template, STR, .max = MAX_SYSTEM),
 	FIELD(struct msg_import, requires, STR, .max = MAX_TEXT),
+	FIELD(struct msg_import, verify, BOOL),
 	{ 0 }
 };
 static const struct field status_fields[] = {

@@ -12,7 +12,7 @@
  * Typed messages between gateway and runner (docs/PROTOCOL.md). The rows of
  * proto.def make the enum, the names, and the checks of both directions.
  */
-#define PROTO_VERSION 4u
+#define PROTO_VERSION 5u
 #define PROTO_FD 3                      /* the runner's end of the socketpair */
 
 /* What the runner is doing, as both sides track it; a bit each. */
@@ -110,6 +110,7 @@ struct msg_import {
 	json_t *parameters;             /* object, merged over the source's */
 	json_t *licenses;               /* array of strings */
 	char *system, *template, *requires;     /* replace the source's when given */
+	bool verify;                    /* nothing is made: the blobs of model are read and hashed */
 };
 struct msg_status {
 	char *status;

@@ -262,44 +262,60 @@ uint64_t st_tensor_elements(const struct st_tensor *t)
 	return (t->end - t->begin) / dtype_size(t->dtype);
 }
 
-static char *print_header(enum dtype dtype, unsigned rank, const uint64_t *shape, uint64_t bytes)
+/* Appends an entry whose data starts at *at, and moves that on. */
+static int add_entry(json_t *header, const struct st_entry *e, uint64_t *at, struct err *err)
 {
-	json_t *sizes = json_array(), *header;
-	char *text;
+	uint64_t bytes = dtype_size(e->dtype);
+	json_t *shape = json_array(), *entry;
 
-	for (unsigned i = 0; i < rank; i++)
-		json_array_append_new(sizes, json_integer((json_int_t)shape[i]));
-	header = json_pack("{s:{s:s,s:o,s:[I,I]}}", "data", "dtype", dtype_name(dtype), "shape", sizes,
-			   "data_offsets", (json_int_t)0, (json_int_t)bytes);
-	text = header ? json_dumps(header, JSON_COMPACT) : NULL;
-	json_decref(header);
-	return text;
+	for (unsigned i = 0; i < e->rank; i++) {
+		if (e->shape[i] > INT64_MAX || __builtin_mul_overflow(bytes, e->shape[i], &bytes) ||
+		    bytes > INT64_MAX) {
+			json_decref(shape);
+			return err_set(err, -EINVAL, "impossible shape");
+		}
+		json_array_append_new(shape, json_integer((json_int_t)e->shape[i]));
+	}
+	entry = json_pack("{s:s,s:o,s:[I,I]}", "dtype", dtype_name(e->dtype), "shape", shape, "data_offsets",
+			  (json_int_t)*at, (json_int_t)(*at + bytes));
+	*at += bytes;
+	return json_object_set_new(header, e->key, entry) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
 }
 
-int safetensors_blob_header(enum dtype dtype, unsigned rank, const uint64_t *shape,
-			    char **ret, size_t *ret_len, struct err *err)
+/* Length, text, spaces up to a multiple of 64. */
+static int frame_header(const char *text, char **ret, size_t *ret_len, struct err *err)
 {
-	uint64_t bytes = dtype_size(dtype);
-	size_t len, total;
-	char *text, *out;
+	const size_t len = strlen(text), total = (LENGTH_BYTES + len + 63) & ~(size_t)63;
+	char *out = malloc(total);
 
-	for (unsigned i = 0; i < rank; i++)
-		if (shape[i] > INT64_MAX || __builtin_mul_overflow(bytes, shape[i], &bytes) || bytes > INT64_MAX)
-			return err_set(err, -EINVAL, "impossible shape");
-	text = print_header(dtype, rank, shape, bytes);
-	if (!text)
+	if (!out)
 		return err_set(err, -ENOMEM, "out of memory");
-	len = strlen(text);
-	total = (LENGTH_BYTES + len + 63) & ~(size_t)63;
-	out = malloc(total);
-	if (out) {
-		memset(out, ' ', total);
-		memcpy(out + LENGTH_BYTES, text, len);
-		for (int i = 0; i < LENGTH_BYTES; i++)
-			out[i] = (char)((total - LENGTH_BYTES) >> 8 * i);
-		*ret = out;
-		*ret_len = total;
-	}
+	memset(out, ' ', total);
+	memcpy(out + LENGTH_BYTES, text, len);
+	for (int i = 0; i < LENGTH_BYTES; i++)
+		out[i] = (char)((total - LENGTH_BYTES) >> 8 * i);
+	*ret = out;
+	*ret_len = total;
+	return 0;
+}
+
+int safetensors_header(const struct st_entry *entries, size_t n, json_t *metadata,
+		       char **ret, size_t *ret_len, struct err *err)
+{
+	json_t *header = json_object();
+	uint64_t at = 0;
+	char *text;
+	int r = 0;
+
+	if (metadata)
+		json_object_set(header, "__metadata__", metadata);
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = add_entry(header, &entries[i], &at, err);
+	text = r == 0 ? json_dumps(header, JSON_COMPACT) : NULL;
+	json_decref(header);
+	if (r < 0)
+		return r;
+	r = text ? frame_header(text, ret, ret_len, err) : err_set(err, -ENOMEM, "out of memory");
 	free(text);
-	return out ? 0 : err_set(err, -ENOMEM, "out of memory");
+	return r;
 }

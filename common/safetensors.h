@@ -47,11 +47,18 @@ const struct st_tensor *safetensors_find(const struct safetensors *st, const cha
  */
 const struct st_tensor *safetensors_pick(const struct safetensors *st, const char *layer_name);
 uint64_t st_tensor_elements(const struct st_tensor *t);
+/* One tensor of a file to be written. */
+struct st_entry {
+	const char *key;
+	enum dtype dtype;
+	unsigned rank;
+	const uint64_t *shape;
+};
 /*
- * Header of a blob with one tensor under key "data", its data starting at a multiple
- * of 64. The caller frees *ret.
+ * Header of a file with these tensors, their data one behind the other, the first's at a
+ * multiple of 64. metadata is an object of strings or NULL. The caller frees *ret.
  */
-int safetensors_blob_header(enum dtype dtype, unsigned rank, const uint64_t *shape,
-			    char **ret, size_t *ret_len, struct err *err);
+int safetensors_header(const struct st_entry *entries, size_t n, json_t *metadata,
+		       char **ret, size_t *ret_len, struct err *err);
 
 #endif

@@ -11,7 +11,7 @@ struct import;
 /* Not called any more once import_cancel() was. */
 struct import_handler {
 	void (*status)(void *owner, const struct msg_status *status);
-	/* err NULL: the tag is written. The import is void afterwards. */
+	/* err NULL: the tag is written, or all blobs are whole. The import is void afterwards. */
 	void (*done)(void *owner, const struct err *err);
 };
 

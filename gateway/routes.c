@@ -31,6 +31,7 @@ static const struct route routes[] = {
 	{ "POST",   "/api/show",              route_show },
 	{ "POST",   "/api/generate",          route_generate },
 	{ "POST",   "/api/create",            route_create },
+	{ "POST",   "/api/verify",            route_verify },
 	{ "POST",   "/api/copy",              route_copy },
 	{ "DELETE", "/api/delete",            route_delete },
 	{ "HEAD",   "/api/blobs/*",           route_blob },

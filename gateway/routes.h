@@ -26,6 +26,7 @@ void route_show(struct gateway *gw, struct http_request *q);
 void route_generate(struct gateway *gw, struct http_request *q);
 void route_create(struct gateway *gw, struct http_request *q);
 void route_copy(struct gateway *gw, struct http_request *q);
+void route_verify(struct gateway *gw, struct http_request *q);
 void route_delete(struct gateway *gw, struct http_request *q);
 void route_images(struct gateway *gw, struct http_request *q);
 void route_edits(struct gateway *gw, struct http_request *q);

@@ -1,5 +1,6 @@
 /*
- * POST /api/create: a model out of a folder on this machine or out of another model.
+ * POST /api/create: a model out of a folder on this machine or out of another model; and
+ * POST /api/verify: whether all its blobs are what their names say.
  * The work is done by a helper process; here its progress is told, at most ten lines a
  * second, and a client that leaves ends it.
  */
@@ -194,7 +195,8 @@ static int start(struct gateway *gw, struct http_request *q, const struct create
 		return err_set(err, -ENOMEM, "out of memory");
 	c->q = q;
 	c->stream = b->stream;
-	r = import_start(gw->imports, name, b->from[0] == '/' ? b->from : NULL, b, &import_handler,
+	r = import_start(gw->imports, name, b->from && b->from[0] == '/' ? b->from : NULL, b,
+			 &import_handler,
 			 c, &c->import, err);
 	if (r < 0) {
 		free(c);
@@ -219,4 +221,31 @@ void route_create(struct gateway *gw, struct http_request *q)
 	else if (start(gw, q, &b, &name, &err) < 0)
 		reply_plain_error(q, &err);
 	create_body_clear(&b);
+}
+
+void route_verify(struct gateway *gw, struct http_request *q)
+{
+	struct create_body whole = { .stream = true, .verify = true };
+	struct manifest *manifest = NULL;
+	struct model_name name;
+	struct name_body b;
+	struct err err;
+	int r;
+
+	if (name_body_read(q->body, q->body_len, "easel.VerifyRequest", &b, &err) < 0) {
+		reply_invalid(q, &err);
+		return;
+	}
+	r = *b.model ? model_name_read(b.model, "remote model is unavailable", &name, &err) :
+		err_set(&err, -EINVAL, "model is required");
+	if (r == 0)
+		r = model_read(gw->catalog, &name, &manifest, &err);
+	if (r == -ENOENT)
+		err_set(&err, r, "model '%.400s' not found", b.model);
+	if (r < 0)
+		reply_error(q, &err);
+	else if (start(gw, q, &whole, &name, &err) < 0)
+		reply_plain_error(q, &err);
+	manifest_free(manifest);
+	name_body_clear(&b);
 }

@@ -10,71 +10,38 @@
 #include <sys/statvfs.h>
 
 #include "common/limits.h"
-#include "common/text.h"
 #include "common/timefmt.h"
 #include "runner/family.h"
 #include "runner/import/check.h"
 
-/* By tensors, not by what a config claims. */
-static bool is_quantized(const struct st_tensor *t)
+static int offer(struct weights *w, const struct plan_tensor *t, struct err *err)
 {
-	bool weight = text_ends_with(t->name, ".weight");
-
-	return text_ends_with(t->name, ".scales") || text_ends_with(t->name, ".weight_packed") ||
-	       (weight && (t->dtype == DTYPE_U8 || t->dtype == DTYPE_U32 || t->dtype == DTYPE_I8 ||
-			   t->dtype == DTYPE_F8_E4M3));
-}
-
-static int check_float(const struct plan_file *f, const struct st_tensor *t, struct err *err)
-{
-	if (t->dtype == DTYPE_F8_E5M2)
-		return err_set(err, -EINVAL, "unsupported fp8 source: tensor %s is F8_E5M2; only F8_E4M3 "
-			       "block-FP8 sources are supported", t->name);
-	if (is_quantized(t))
-		return err_set(err, -EINVAL, "%s is quantized already (tensor %s is %s): only bf16, fp16 "
-			       "and fp32 sources can be imported", f->name, t->name, dtype_name(t->dtype));
-	return 0;
-}
-
-static int offer(struct weights *w, const struct plan_file *f, const struct st_tensor *t,
-		 struct err *err)
-{
-	char name[1024];
 	struct weights_source source = {
-		.name = name, .dtype = t->dtype, .rank = t->rank,
-		.array.bytes = t->end - t->begin, .origin = f->name,
+		.name = t->name, .dtype = t->dtype, .rank = t->rank, .quant = t->quant,
+		.array.bytes = t->parts[0].bytes,
 	};
 
-	if (snprintf(name, sizeof name, "%s/%s", f->component, t->name) >= (int)sizeof name)
-		return err_set(err, -EINVAL, "%s: the name of tensor %.100s... is too long", f->name, t->name);
 	memcpy(source.shape, t->shape, sizeof source.shape);
+	for (unsigned i = 1; i < t->n_parts; i++)
+		*(strcmp(t->parts[i].suffix, ".bias") ? &source.scale : &source.bias) =
+			(struct weights_array){ .bytes = t->parts[i].bytes };
 	return weights_offer(w, &source, err);
 }
 
 static int offer_all(const struct plan *p, struct weights *w, struct err *err)
 {
-	for (size_t i = 0; i < p->n_files; i++) {
-		const struct plan_file *f = &p->files[i];
+	int r = 0;
 
-		for (size_t t = 0; t < f->st.n_tensors; t++) {
-			int r = check_float(f, &f->st.tensors[t], err);
-
-			if (r == 0)
-				r = offer(w, f, &f->st.tensors[t], err);
-			if (r < 0)
-				return r;
-		}
-	}
-	return 0;
+	for (size_t i = 0; i < p->n_tensors && r == 0; i++)
+		r = offer(w, &p->tensors[i], err);
+	return r;
 }
 
 /* Room for the configs and texts beside the tensors. */
 static int check_count(const struct plan *p, struct err *err)
 {
-	size_t n = p->n_texts + p->n_licenses + 16;
+	const size_t n = p->n_tensors + p->n_texts + p->n_licenses + 16;
 
-	for (size_t i = 0; i < p->n_files; i++)
-		n += p->files[i].st.n_tensors;
 	if (n > LIMIT_LAYERS)
 		return err_set(err, -EINVAL, "the folder makes %zu layers, at most %u are allowed",
 			       n, LIMIT_LAYERS);

@@ -2,6 +2,7 @@
  * The config blob and the rewritten model_index.json, as other programs that read the
  * store expect them (members in a fixed order, present even when empty). Pure; any thread.
  */
+#include <ctype.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,11 +53,11 @@ static char *print(json_t *values, const char *end, size_t *ret_len)
 	return out.len ? buf_take(&out, ret_len) : NULL;
 }
 
-char *config_of_folder(bool edits, const char *requires, size_t *ret_len)
+char *config_of_folder(bool edits, const char *requires, const char *quantize, size_t *ret_len)
 {
 	json_t *values = json_pack("{ss ss sn ss ss ss s[ss*] ss ss s{ss sn}}",
 				   "model_format", "safetensors", "model_family", "",
-				   "model_families", "model_type", "", "file_type", "",
+				   "model_families", "model_type", "", "file_type", quantize ? quantize : "",
 				   "requires", requires && *requires ? requires : REQUIRES,
 				   "capabilities", "image", edits ? "vision" : NULL,
 				   "architecture", "", "os", "", "rootfs", "type", "", "diff_ids");
@@ -76,13 +77,13 @@ static json_t *diff_ids(const struct manifest *m)
 	return ids;
 }
 
-char *config_of_model(const json_t *base, const char *requires, const struct manifest *m,
+char *config_of_model(const json_t *base, const char *requires, const char *quantize, const struct manifest *m,
 		      size_t *ret_len)
 {
 	json_t *values = json_copy((json_t *)base);
 	json_t *ids = diff_ids(m);
-	json_t *own = json_pack("{ss* ss ss s{ss so}}", "requires",
-				requires && *requires ? requires : NULL, "architecture", "amd64",
+	json_t *own = json_pack("{ss* ss* ss ss s{ss so}}", "requires",
+				requires && *requires ? requires : NULL, "file_type", quantize, "architecture", "amd64",
 				"os", "linux", "rootfs", "type", "layers", "diff_ids", ids);
 
 	if (!values || !own || json_object_update(values, own) < 0) {
@@ -92,6 +93,17 @@ char *config_of_model(const json_t *base, const char *requires, const struct man
 	}
 	json_decref(own);
 	return print(values, "\n", ret_len);
+}
+
+static json_t *upper(const char *text)
+{
+	char name[32];
+	size_t n;
+
+	for (n = 0; text[n] && n < sizeof name - 1; n++)
+		name[n] = (char)toupper((unsigned char)text[n]);
+	name[n] = '\0';
+	return json_string(name);
 }
 
 /* What the text encoder's weights are said to be stored as; newer files say "dtype". */
@@ -118,9 +130,9 @@ static json_t *component_counts(const struct plan *p)
 char *config_model_index(const struct plan *p, size_t *ret_len)
 {
 	json_t *index = json_copy(p->model_index);
-	json_t *own = json_pack("{ss sI ss so}", "architecture", family_class_name(p->model_index),
+	json_t *own = json_pack("{ss sI so so}", "architecture", family_class_name(p->model_index),
 				"parameter_count", (json_int_t)plan_parameters(p, NULL),
-				"quantization", stored_type(p),
+				"quantization", p->quantize ? upper(p->quantize) : json_string(stored_type(p)),
 				"parameter_counts", component_counts(p));
 	char *text = NULL;
 
@@ -131,6 +143,19 @@ char *config_model_index(const struct plan *p, size_t *ret_len)
 	}
 	json_decref(index);
 	json_decref(own);
+	if (text)
+		*ret_len = strlen(text);
+	return text;
+}
+
+char *config_requantized_index(const json_t *base, const char *quantize, size_t *ret_len)
+{
+	json_t *index = json_copy((json_t *)(uintptr_t)base);
+	char *text = NULL;
+
+	if (index && json_object_set_new(index, "quantization", upper(quantize)) == 0)
+		text = json_dumps(index, JSON_INDENT(4) | JSON_SORT_KEYS);
+	json_decref(index);
 	if (text)
 		*ret_len = strlen(text);
 	return text;

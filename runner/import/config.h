@@ -10,11 +10,13 @@
 /* The two descriptions that the importer writes itself; text is the caller's to free. */
 
 /* Config blob of a model made from a folder. NULL without memory. */
-char *config_of_folder(bool edits, const char *requires, size_t *ret_len);
-/* Config blob of a model made from another: that one's, with its own layer list. */
-char *config_of_model(const json_t *base, const char *requires, const struct manifest *m,
+char *config_of_folder(bool edits, const char *requires, const char *quantize, size_t *ret_len);
+/* Config blob of a model made from another: that one's, with its own layer list and, unless NULL, file type. */
+char *config_of_model(const json_t *base, const char *requires, const char *quantize, const struct manifest *m,
 		      size_t *ret_len);
 /* model_index.json with architecture, parameter count and stored type filled in. */
 char *config_model_index(const struct plan *p, size_t *ret_len);
+/* That of another model with another stored type. */
+char *config_requantized_index(const json_t *index, const char *quantize, size_t *ret_len);
 
 #endif

@@ -1,17 +1,22 @@
 /*
  * A model made from another one of the store: its layers, with the settings of the
- * request on top. No tensor is read. Runs on the importer's one thread.
+ * request on top. Tensors are read only where they are to be quantised. Runs on the
+ * importer's one thread.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/fields.h"
 #include "common/limits.h"
+#include "runner/import/check.h"
 #include "runner/import/config.h"
 #include "runner/import/derive.h"
+#include "runner/import/layers.h"
 #include "runner/import/modelfile.h"
 #include "runner/import/output.h"
+#include "runner/import/tensors.h"
 
 /* The model a new one is made from. */
 struct base {
@@ -77,23 +82,145 @@ static bool is_replaced(const struct msg_import *request, const struct options *
 	       (json_object_size(options->parameters) && strcmp(media_type, MEDIA_PARAMS) == 0);
 }
 
-static int copy_layers(struct output *o, const struct base *b, const struct msg_import *request,
-		       const struct options *options, struct err *err)
-{
-	for (size_t i = 0; i < b->manifest->n_layers; i++) {
-		const struct layer *layer = &b->manifest->layers[i];
-		uint64_t size;
-		int r;
+/* ---- quantising ---- */
 
-		if (is_replaced(request, options, layer->media_type))
+static bool is_tensor(const struct layer *layer)
+{
+	return strcmp(layer->media_type, MEDIA_TENSOR) == 0;
+}
+
+static int plan_layer(struct plan *p, const struct layer *layer, const struct safetensors *st,
+		      const struct options *options, struct err *err)
+{
+	const struct st_tensor *t = safetensors_pick(st, layer->name);
+	struct plan_file *f = &p->files[0];
+	struct plan_array from = { .file = p->n_files };
+	char *name = strdup(layer->name);
+
+	if (!name)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (!t || json_object_get(st->metadata, "quant_type") || t->dtype == DTYPE_U32 || t->dtype == DTYPE_U8 ||
+	    t->dtype == DTYPE_F8_E4M3) {
+		free(name);
+		return err_set(err, -EINVAL, "cannot requantize an already-quantized source model (requested \"%s\"): "
+			       "only bf16/fp16/fp32 sources can be quantized", options->quantize);
+	}
+	from.at = st->data_start + t->begin;
+	from.bytes = t->end - t->begin;
+	f->bytes += from.bytes;
+	p->files[p->n_files++] = (struct plan_file){ .component = "", .name = strdup(layer->digest), .fd = -1 };
+	return layers_add(p, name, t, &from, options, err);
+}
+
+/*
+ * One tensor a tensor layer, in their order; the first file stands for all of them. What
+ * stays as it is needs no writing.
+ */
+static int plan_layers(struct store *s, const struct base *b, const struct options *options, struct plan *p,
+		       struct err *err)
+{
+	int r = 0;
+
+	p->quantize = options->quantize;
+	p->files = calloc(b->manifest->n_layers + 1, sizeof *p->files);
+	if (!p->files)
+		return err_set(err, -ENOMEM, "out of memory");
+	p->files[p->n_files++] = (struct plan_file){ .component = "", .name = strdup(b->name), .fd = -1 };
+	for (size_t i = 0; i < b->manifest->n_layers && r == 0; i++) {
+		const struct layer *layer = &b->manifest->layers[i];
+		struct safetensors st;
+		int fd;
+
+		if (!is_tensor(layer))
 			continue;
-		r = store_blob_stat(o->store, layer->digest, &size, err);
-		if (r == 0)
-			r = output_copy(o, layer, b->name, err);
+		fd = layer->name && strchr(layer->name, '/') ? store_blob_open(s, layer->digest, err) :
+			err_set(err, -EINVAL, "tensor layer %s has no name", layer->digest);
+		r = fd < 0 ? fd : safetensors_map_fd(fd, layer->digest, &st, err);
+		if (fd >= 0)
+			close(fd);
 		if (r < 0)
 			return r == -ENOENT ? -EBADMSG : r;
+		r = plan_layer(p, layer, &st, options, err);
+		safetensors_finish(&st);
+		if (r == 0 && !p->tensors[p->n_tensors - 1].encoded)
+			strcpy(p->tensors[p->n_tensors - 1].digest, layer->digest);
 	}
-	return 0;
+	p->files[0].n_tensors = p->n_tensors;
+	return r;
+}
+
+static int write_quantised(struct output *o, const struct base *b, const struct options *options,
+			   struct plan *p, struct err *err)
+{
+	int r = plan_layers(o->store, b, options, p, err);
+
+	if (r == 0)
+		r = check_space(p, o->store, err);
+	return r == 0 ? tensors_write(o, p, err) : r;
+}
+
+static int write_index(struct output *o, const struct layer *layer, const struct options *options, struct err *err)
+{
+	json_t *index = NULL;
+	char *text;
+	size_t len;
+	int r = read_json(o->store, layer, &index, err);
+
+	text = r == 0 ? config_requantized_index(index, options->quantize, &len) : NULL;
+	json_decref(index);
+	if (r < 0)
+		return r;
+	if (!text)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = output_add(o, MEDIA_JSON, layer->name, text, len, err);
+	free(text);
+	return r;
+}
+
+/* ---- layers ---- */
+
+static bool is_index(const struct layer *layer)
+{
+	return strcmp(layer->media_type, MEDIA_JSON) == 0 && layer->name && strcmp(layer->name, "model_index.json") == 0;
+}
+
+/* quantised: the plan's next tensor, where it is this layer in another form; else NULL. */
+static int write_layer(struct output *o, const struct base *b, const struct layer *layer,
+		       const struct plan_tensor *quantised, const struct options *options, struct err *err)
+{
+	uint64_t size;
+	int r;
+
+	if (quantised && quantised->encoded)
+		return tensors_layer(o, quantised, err);
+	if (options->quantize && is_index(layer))
+		return write_index(o, layer, options, err);
+	r = store_blob_stat(o->store, layer->digest, &size, err);
+	if (r == 0)
+		r = output_copy(o, layer, b->name, err);
+	return r == -ENOENT ? -EBADMSG : r;
+}
+
+static int write_layers(struct output *o, const struct base *b, const struct msg_import *request,
+			const struct options *options, struct err *err)
+{
+	struct plan *p = calloc(1, sizeof *p);
+	size_t tensor = 0;
+	int r = 0;
+
+	if (!p)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (options->quantize)
+		r = write_quantised(o, b, options, p, err);
+	for (size_t i = 0; i < b->manifest->n_layers && r == 0; i++) {
+		const struct layer *layer = &b->manifest->layers[i];
+		const bool planned = options->quantize && is_tensor(layer);
+
+		if (!is_replaced(request, options, layer->media_type))
+			r = write_layer(o, b, layer, planned ? &p->tensors[tensor++] : NULL, options, err);
+	}
+	plan_free(p);
+	return r;
 }
 
 /* The request's parameters over the base's; nothing when the base's layer was copied. */
@@ -111,7 +238,7 @@ static int write_tag(struct output *o, const struct base *b, const struct msg_im
 		     const struct options *options, struct import_result *ret, struct err *err)
 {
 	size_t len;
-	char *config = config_of_model(b->config, request->requires, o->manifest, &len);
+	char *config = config_of_model(b->config, request->requires, options->quantize, o->manifest, &len);
 	int r;
 
 	if (!config)
@@ -132,14 +259,15 @@ static int write_model(struct store *s, const struct base *b, const struct msg_i
 	if (r < 0)
 		return r;
 	o.announce = true;
-	r = copy_layers(&o, b, request, options, err);
+	r = write_layers(&o, b, request, options, err);
 	if (r == 0)
 		r = write_settings(&o, b, request, options, err);
 	if (r == 0 && output_cancelled(&o))
 		r = err_set(err, -ECANCELED, "the import was cancelled");
 	if (r == 0)
 		r = write_tag(&o, b, request, options, ret, err);
-	if (r < 0)
+	/* As with a folder: after a cancel the next try goes on from there. */
+	if (r < 0 && (r != -ECANCELED || !options->quantize))
 		output_discard(&o);
 	output_finish(&o);
 	return r;

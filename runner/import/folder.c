@@ -52,7 +52,20 @@ static int write_licenses(struct output *o, const struct plan *p, const struct m
 	return r;
 }
 
-static int write_layers(struct output *o, const struct plan *p, const struct msg_import *request,
+/* The blobs, then the layers in the plan's order. */
+static int write_tensors(struct output *o, struct plan *p, struct err *err)
+{
+	int r = tensors_write(o, p, err);
+
+	for (size_t i = 0; r == 0 && i < p->n_tensors; i++)
+		r = tensors_layer(o, &p->tensors[i], err);
+	if (r == 0 && p->n_odd)
+		output_status(o, "kept %zu tensors as they are: their rows are no multiple of %s's group", p->n_odd,
+			      p->quantize);
+	return r;
+}
+
+static int write_layers(struct output *o, struct plan *p, const struct msg_import *request,
 			const struct options *options, struct err *err)
 {
 	int r = tensors_find(o, p, err);
@@ -60,7 +73,7 @@ static int write_layers(struct output *o, const struct plan *p, const struct msg
 	if (r == 0)
 		r = check_space(p, o->store, err);
 	if (r == 0)
-		r = tensors_write(o, p, err);
+		r = write_tensors(o, p, err);
 	if (r == 0)
 		r = write_texts(o, p, err);
 	if (r == 0)
@@ -79,7 +92,7 @@ static int write_tag(struct output *o, const struct plan *p, const struct msg_im
 
 	if (output_cancelled(o))
 		return err_set(err, -ECANCELED, "the import was cancelled");
-	config = config_of_folder(p->edits, request->requires, &len);
+	config = config_of_folder(p->edits, request->requires, p->quantize, &len);
 	if (!config)
 		return err_set(err, -ENOMEM, "out of memory");
 	output_status(o, "writing manifest for %s", options->short_name);
@@ -91,7 +104,7 @@ static int write_tag(struct output *o, const struct plan *p, const struct msg_im
 	return r;
 }
 
-static int write_model(struct store *s, const struct plan *p, const struct msg_import *request,
+static int write_model(struct store *s, struct plan *p, const struct msg_import *request,
 		       const struct options *options, const struct import_hooks *hooks,
 		       struct import_result *ret, struct err *err)
 {
@@ -112,14 +125,14 @@ static int write_model(struct store *s, const struct plan *p, const struct msg_i
 }
 
 /* Everything about the source that can be wrong is found here. */
-static int make_plan(const char *directory, struct plan **ret, struct err *err)
+static int make_plan(const char *directory, const struct options *options, struct plan **ret, struct err *err)
 {
 	struct source *s;
 	int r = source_open(directory, &s, err);
 
 	if (r < 0)
 		return r;
-	r = plan_create(s, ret, err);
+	r = plan_create(s, options, ret, err);
 	source_close(s);
 	if (r < 0)
 		return r == -ENOENT ? -EINVAL : r;
@@ -134,7 +147,7 @@ int folder_import(const struct msg_import *request, const struct options *option
 {
 	struct store *s = NULL;
 	struct plan *p;
-	int r = make_plan(request->directory, &p, err);
+	int r = make_plan(request->directory, options, &p, err);
 
 	if (r < 0)
 		return r;

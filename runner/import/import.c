@@ -8,6 +8,7 @@
 #include "runner/import/folder.h"
 #include "runner/import/import.h"
 #include "runner/import/options.h"
+#include "runner/import/verify.h"
 
 static bool is_given(const char *text)
 {
@@ -18,7 +19,11 @@ int import_run(const struct msg_import *request, const struct import_hooks *hook
 	       struct import_result *ret, struct err *err)
 {
 	struct options options;
-	int r = options_read(request, &options, err);
+	int r;
+
+	if (request->verify)
+		return verify_run(request, hooks, ret, err);
+	r = options_read(request, &options, err);
 
 	if (r < 0)
 		return r;

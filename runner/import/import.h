@@ -10,7 +10,7 @@
 
 /* Making a model of the store from a folder or from another model. Blocks; no GPU. */
 struct import_hooks {
-	void *context;
+	void *context;                          /* called by one thread at a time, not always the same */
 	/* Asked between tensors and every few MB; true ends the import with -ECANCELED. */
 	bool (*cancelled)(void *context);
 	/* A line for the user; the strings live only during the call. */

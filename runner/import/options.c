@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/limits.h"
 #include "common/step_cache.h"
@@ -184,6 +185,33 @@ static int check_requires(const char *requires, struct err *err)
 		       "for safetensors models", requires);
 }
 
+/* fp8 has always meant eight-bit integers to those who ask for it. */
+static int read_quantize(const char *asked, struct options *o, struct err *err)
+{
+	static const struct {
+		const char *name;
+		struct quant quant;
+	} types[] = {
+		{ "int8", { QUANT_INT8, 64, 1, DTYPE_BF16, 1 } }, { "q8", { QUANT_INT8, 64, 1, DTYPE_BF16, 1 } },
+		{ "fp8", { QUANT_INT8, 64, 1, DTYPE_BF16, 1 } }, { "int4", { QUANT_INT4, 64, 1, DTYPE_BF16, 1 } },
+		{ "q4", { QUANT_INT4, 64, 1, DTYPE_BF16, 1 } }, { "fp4", { QUANT_INT4, 64, 1, DTYPE_BF16, 1 } },
+		{ "nvfp4", { QUANT_NVFP4, 16, 1, DTYPE_NONE, 1 } }, { "mxfp4", { QUANT_MXFP4, 32, 1, DTYPE_NONE, 1 } },
+		{ "mxfp8", { QUANT_MXFP8, 32, 1, DTYPE_NONE, 1 } },
+	};
+
+	if (!asked || !*asked)
+		return 0;
+	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+		if (strcasecmp(types[i].name, asked) != 0)
+			continue;
+		o->quant = types[i].quant;
+		o->quantize = strdup(types[i].name);
+		return o->quantize ? 0 : err_set(err, -ENOMEM, "out of memory");
+	}
+	return err_set(err, -EINVAL, "unsupported --quantize \"%.40s\": supported types are int4, int8, nvfp4, "
+		       "mxfp4, mxfp8, fp8", asked);
+}
+
 static int check(const struct msg_import *request, struct options *o, struct err *err)
 {
 	int r = name_parse(request->model, &o->name, err);
@@ -191,10 +219,9 @@ static int check(const struct msg_import *request, struct options *o, struct err
 	if (r < 0)
 		return r;
 	name_short(&o->name, o->short_name);
-	if (request->quantize && *request->quantize)
-		return err_set(err, -EINVAL, "quantize \"%s\" is not available yet: create the model "
-			       "without it", request->quantize);
-	r = check_requires(request->requires, err);
+	r = read_quantize(request->quantize, o, err);
+	if (r == 0)
+		r = check_requires(request->requires, err);
 	if (r == 0)
 		r = check_licenses(request->licenses, err);
 	if (r == 0)
@@ -219,4 +246,6 @@ void options_finish(struct options *o)
 {
 	json_decref(o->parameters);
 	o->parameters = NULL;
+	free(o->quantize);
+	o->quantize = NULL;
 }

@@ -13,12 +13,13 @@
 #include "common/fields.h"
 #include "common/limits.h"
 #include "runner/family.h"
+#include "runner/import/layers.h"
 #include "runner/import/plan.h"
 #include "runner/import/shards.h"
 #include "runner/import/texts.h"
 
 /* Room for the header and padding in front of a tensor's data. */
-#define BLOB_HEADER 512u
+#define BLOB_HEADER 1024u
 
 const char *const plan_components[PLAN_COMPONENTS] = { "text_encoder", "transformer", "vae" };
 
@@ -124,10 +125,7 @@ static int open_weights(const struct source *s, const char *component, const cha
 	if (f->fd < 0)
 		return f->fd;
 	r = safetensors_map_fd(f->fd, f->name, &f->st, err);
-	if (r < 0)
-		return r == -EBADMSG ? -EINVAL : r;
-	f->stored = calloc(f->st.n_tensors + 1, sizeof *f->stored);
-	return f->stored ? 0 : err_set(err, -ENOMEM, "out of memory");
+	return r == -EBADMSG ? -EINVAL : r;
 }
 
 static const struct plan_file *find_tensor(const struct plan *p, size_t first, const char *tensor)
@@ -191,7 +189,7 @@ static int add_component(const struct source *s, const char *component, struct p
 	return r;
 }
 
-static int fill(const struct source *s, struct plan *p, struct err *err)
+static int fill(const struct source *s, const struct options *options, struct plan *p, struct err *err)
 {
 	int r = read_model_index(s, p, err);
 
@@ -200,20 +198,23 @@ static int fill(const struct source *s, struct plan *p, struct err *err)
 	for (size_t i = 0; r == 0 && i < PLAN_COMPONENTS; i++)
 		r = add_component(s, plan_components[i], p, err);
 	if (r == 0)
+		r = layers_of_files(p, options, err);
+	if (r == 0)
 		r = texts_find(s, &p->texts, &p->n_texts, err);
 	if (r == 0)
 		r = texts_find_licenses(s, &p->licenses, &p->n_licenses, err);
 	return r;
 }
 
-int plan_create(const struct source *s, struct plan **ret, struct err *err)
+int plan_create(const struct source *s, const struct options *options, struct plan **ret, struct err *err)
 {
 	struct plan *p = calloc(1, sizeof *p);
 	int r;
 
 	if (!p)
 		return err_set(err, -ENOMEM, "out of memory");
-	r = fill(s, p, err);
+	p->quantize = options->quantize;
+	r = fill(s, options, p, err);
 	if (r < 0) {
 		plan_free(p);
 		return r;
@@ -228,11 +229,13 @@ void plan_free(struct plan *p)
 		return;
 	for (size_t i = 0; i < p->n_files; i++) {
 		safetensors_finish(&p->files[i].st);
-		free(p->files[i].stored);
 		free(p->files[i].name);
 		if (p->files[i].fd >= 0)
 			close(p->files[i].fd);
 	}
+	for (size_t i = 0; i < p->n_tensors; i++)
+		free(p->tensors[i].name);
+	free(p->tensors);
 	free(p->files);
 	texts_free(p->texts, p->n_texts);
 	texts_free(p->licenses, p->n_licenses);
@@ -252,33 +255,35 @@ uint64_t plan_parameters(const struct plan *p, const char *component)
 {
 	uint64_t n = 0;
 
-	for (size_t i = 0; i < p->n_files; i++) {
-		const struct plan_file *f = &p->files[i];
+	for (size_t i = 0; i < p->n_tensors; i++) {
+		const struct plan_tensor *t = &p->tensors[i];
+		uint64_t elements = 1;
 
-		if (component && strcmp(f->component, component) != 0)
+		if (component && (strncmp(t->name, component, strlen(component)) != 0 ||
+				  t->name[strlen(component)] != '/'))
 			continue;
-		for (size_t t = 0; t < f->st.n_tensors; t++)
-			n += st_tensor_elements(&f->st.tensors[t]);
+		for (unsigned k = 0; k < t->rank; k++)
+			elements *= t->shape[k];
+		n += elements;
 	}
 	return n;
 }
 
-static uint64_t missing_bytes(const struct plan_file *f)
+static uint64_t missing_bytes(const struct plan_tensor *t)
 {
-	uint64_t n = 0;
+	uint64_t n = BLOB_HEADER;
 
-	for (size_t t = 0; t < f->st.n_tensors; t++)
-		if (!f->stored[t][0])
-			n += BLOB_HEADER + f->st.tensors[t].end - f->st.tensors[t].begin;
-	return n;
+	for (unsigned i = 0; i < t->n_parts; i++)
+		n += t->parts[i].bytes;
+	return t->digest[0] ? 0 : n;
 }
 
 uint64_t plan_bytes(const struct plan *p)
 {
 	uint64_t n = 0;
 
-	for (size_t i = 0; i < p->n_files; i++)
-		n += missing_bytes(&p->files[i]);
+	for (size_t i = 0; i < p->n_tensors; i++)
+		n += missing_bytes(&p->tensors[i]);
 	for (size_t i = 0; i < p->n_texts; i++)
 		n += p->texts[i].len;
 	for (size_t i = 0; i < p->n_licenses; i++)

@@ -9,6 +9,8 @@
 #include "common/digest.h"
 #include "common/err.h"
 #include "common/safetensors.h"
+#include "runner/quant/quant.h"
+#include "runner/import/options.h"
 #include "runner/import/source.h"
 
 /*
@@ -18,12 +20,40 @@
 enum { PLAN_COMPONENTS = 3 };
 extern const char *const plan_components[PLAN_COMPONENTS];     /* in layer order */
 
-struct plan_file {                      /* one weight file, kept open */
+struct plan_file {                      /* one weight file, kept open; or a blob, opened while it is read */
 	const char *component;
-	char *name;                     /* "transformer/model-00001-of-00002.safetensors" */
-	int fd;
+	char *name;                     /* "transformer/model-00001-of-00002.safetensors"; a blob: its digest */
+	int fd;                         /* a blob: -1 */
 	struct safetensors st;          /* tensors sorted by name */
-	char (*stored)[DIGEST_SIZE];    /* per tensor: its blob where the store has it, else "" */
+	size_t first, n_tensors;        /* those of the plan that are written with it */
+	uint64_t bytes;                 /* that they are read from */
+};
+struct plan_array {                     /* bytes of a file */
+	size_t file;                    /* index */
+	uint64_t at, bytes;
+};
+enum { PLAN_PARTS = 4 };
+struct plan_part {                      /* one array of a blob */
+	const char *suffix;             /* of its key: "", ".scale", ".bias" */
+	enum dtype dtype;
+	unsigned rank;
+	uint64_t shape[LIMIT_ST_RANK];
+	uint64_t bytes;
+	struct plan_array from;         /* copied from there, unless the tensor is encoded */
+};
+struct plan_tensor {                    /* one layer and its blob */
+	char *name;                     /* "transformer/layers.0.attention.to_q.weight" */
+	enum dtype dtype;               /* of the source */
+	unsigned rank;
+	uint64_t shape[LIMIT_ST_RANK];  /* in elements */
+	struct quant quant;             /* as stored; zeroed: plain */
+	bool encoded;                   /* from floats, while it is written */
+	struct plan_array floats;
+	struct plan_part parts[PLAN_PARTS];
+	unsigned n_parts;
+	char digest[DIGEST_SIZE];       /* of the blob where the store has it, else "" */
+	uint64_t size;                  /* of the blob once that is known */
+	bool is_new;
 };
 struct plan_text {                      /* one small file */
 	char *name;                     /* "vae/config.json" */
@@ -35,6 +65,10 @@ struct plan {
 	json_t *model_index;
 	struct plan_file *files;
 	size_t n_files;
+	struct plan_tensor *tensors;    /* in layer order */
+	size_t n_tensors, tensors_size;
+	size_t n_odd;                   /* kept as they are: their rows are no whole groups */
+	const char *quantize;           /* as asked for, lower case; NULL: not */
 	struct plan_text *texts;        /* "model_index.json" is not among them */
 	size_t n_texts;
 	struct plan_text *licenses;     /* LICENSE* of the root */
@@ -43,7 +77,7 @@ struct plan {
 };
 
 /* -EINVAL names the file, tensor or member that is wrong. */
-int plan_create(const struct source *s, struct plan **ret, struct err *err);
+int plan_create(const struct source *s, const struct options *options, struct plan **ret, struct err *err);
 void plan_free(struct plan *p);                         /* NULL is fine */
 
 /* A parsed config ("vae/config.json"), or NULL. */

@@ -132,7 +132,7 @@ class Invocation(Cli):
         self.assertEqual(text, self.cli("help").stdout)
         names = re.findall(r"^  ([a-z]+) {3,}[A-Z]", text, re.M)
         self.assertEqual(names, ["serve", "create", "show", "run", "stop", "pull", "push", "list", "ps", "cp", "rm",
-                                 "help"])
+                                 "verify", "help"])
         self.assertTrue(text.endswith('\nUse "easel [command] --help" for more information about a command.\n'))
         self.expect(self.cli("ls", "-h"), self.cli("help", "list").stdout)
         self.assertTrue(self.cli("help", "list").stdout.startswith(

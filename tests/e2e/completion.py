@@ -44,7 +44,7 @@ class Shell(cli.Cli):
 
 # What a user types, and what is offered for the last word; the same in every shell.
 CASES = [
-    ("easel ", ["cp", "create", "help", "list", "ps", "pull", "push", "rm", "run", "serve", "show", "stop"]),
+    ("easel ", ["cp", "create", "help", "list", "ps", "pull", "push", "rm", "run", "serve", "show", "stop", "verify"]),
     ("easel p", ["ps", "pull", "push"]),
     ("easel run z", ["z-image:latest", "zebra:4b"]),
     ("easel stop x", ["x/klein:9b"]),

@@ -29,13 +29,14 @@ static void ignore_status(void *context, const struct msg_status *status)
 	(void)status;
 }
 
-void fixture_import(struct fixture *f, const char *model_folder)
+static void import(struct fixture *f, const char *model_folder, const char *quantize)
 {
 	const struct import_hooks hooks = { .cancelled = never, .status = ignore_status };
 	struct import_result result;
 	struct model_name name;
 	struct err err = { 0 };
-	struct msg_import request = { .model = (char *)"test", .directory = (char *)model_folder };
+	struct msg_import request = { .model = (char *)"test", .directory = (char *)model_folder,
+		.quantize = (char *)quantize };
 
 	*f = (struct fixture){ .folder = temp_create() };
 	request.root = f->folder;
@@ -45,11 +46,21 @@ void fixture_import(struct fixture *f, const char *model_folder)
 		fail_msg("%s: %s", model_folder, err.text);
 }
 
+void fixture_import(struct fixture *f, const char *model_folder)
+{
+	import(f, model_folder, NULL);
+}
+
 void fixture_open(struct fixture *f, struct vk *vk, const char *model_folder)
+{
+	fixture_open_quantised(f, vk, model_folder, NULL);
+}
+
+void fixture_open_quantised(struct fixture *f, struct vk *vk, const char *model_folder, const char *quantize)
 {
 	struct err err = { 0 };
 
-	fixture_import(f, model_folder);
+	import(f, model_folder, quantize);
 	if (pipeline_open(vk, f->store, f->manifest, NULL, NULL, &f->pipeline, &err) < 0)
 		fail_msg("%s: %s", model_folder, err.text);
 }

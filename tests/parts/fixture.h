@@ -17,6 +17,8 @@ struct fixture {
 void fixture_import(struct fixture *f, const char *model_folder);
 /* fixture_import(), then pipeline_open(); an error fails the test. */
 void fixture_open(struct fixture *f, struct vk *vk, const char *model_folder);
+/* quantize: as create takes it; NULL: not */
+void fixture_open_quantised(struct fixture *f, struct vk *vk, const char *model_folder, const char *quantize);
 void fixture_close(struct fixture *f);
 /* pipeline_generate(), the picture as a PNG appended to png. */
 int fixture_png(struct pipeline *p, const struct pipeline_request *r,

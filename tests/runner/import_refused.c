@@ -328,7 +328,7 @@ static void wrong_requests(void **state)
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 		check_request((struct msg_import){
 			.parameters = json_loads(cases[i].parameters, 0, NULL) }, cases[i].text);
-	check_request((struct msg_import){ .quantize = TEXT("fp8") }, "fp8");
+	check_request((struct msg_import){ .quantize = TEXT("q5") }, "unsupported --quantize \"q5\"");
 	check_request((struct msg_import){ .model = TEXT("../x") }, "invalid model name");
 	check_request((struct msg_import){ .requires = TEXT("1.x") }, "valid semver");
 	check_request((struct msg_import){ .requires = TEXT("0.18.9") }, "below the minimum");

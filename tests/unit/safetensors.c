@@ -174,7 +174,7 @@ static void test_blob_header(void **unused)
 	for (unsigned rank = 0; rank <= 2; rank++) {
 		uint64_t bytes = rank == 0 ? 2 : rank == 1 ? 6 : 30;
 
-		assert_int_equal(safetensors_blob_header(DTYPE_BF16, rank, shape, &head, &len, NULL), 0);
+		assert_int_equal(safetensors_header(&(struct st_entry){ "data", DTYPE_BF16, rank, shape }, 1, NULL, &head, &len, NULL), 0);
 		assert_int_equal(len % 64, 0);
 		assert_int_equal(safetensors_parse(head, len, len + bytes, &st, NULL), 0);
 		assert_int_equal(st.data_start, len);
@@ -182,7 +182,7 @@ static void test_blob_header(void **unused)
 		safetensors_finish(&st);
 		free(head);
 	}
-	assert_int_equal(safetensors_blob_header(DTYPE_F32, 2, huge, &head, &len, NULL), -EINVAL);
+	assert_int_equal(safetensors_header(&(struct st_entry){ "data", DTYPE_F32, 2, huge }, 1, NULL, &head, &len, NULL), -EINVAL);
 }
 
 int main(void)

@@ -1,0 +1,117 @@
+"""What lies in the store: models made in quantised forms, damage that is found, and the way
+back to a folder."""
+import base64
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from harness import DEMO, SOURCE, EaselTest, psnr
+
+MODEL = os.path.join(DEMO, "model")
+
+
+def tensors(folder):
+    """All tensors of a model folder: name -> dtype, shape, bytes."""
+    found = {}
+    for component in ("text_encoder", "transformer", "vae"):
+        for name in sorted(os.listdir(os.path.join(folder, component))):
+            if not name.endswith(".safetensors"):
+                continue
+            with open(os.path.join(folder, component, name), "rb") as file:
+                length = struct.unpack("<Q", file.read(8))[0]
+                header = json.loads(file.read(length))
+                data = file.read()
+            header.pop("__metadata__", None)
+            for tensor, entry in header.items():
+                begin, end = entry["data_offsets"]
+                found[f"{component}/{tensor}"] = entry["dtype"], entry["shape"], data[begin:end]
+    return found
+
+
+class Store(EaselTest):
+    @classmethod
+    def prepare(cls):
+        cls.server.create_demo()
+
+    def picture(self, model):
+        answer = self.server.post("/v1/images/generations", {
+            "model": model, "prompt": "a white cat", "size": "128x128", "steps": 9, "seed": 2})
+        self.assertEqual(answer.status, 200, answer.body)
+        return base64.b64decode(answer.json["data"][0]["b64_json"])
+
+    def test_quantised_from_a_folder_and_from_a_model(self):
+        self.server.create("q", MODEL, quantize="fp8")
+        done = self.server.cli("show", "q")
+        self.assertRegex(done.stdout, r"quantization +FP8")
+        answer = self.server.post("/api/create", {"model": "r", "from": "demo", "quantize": "Q8", "stream": False})
+        self.assertEqual(answer.status, 200, answer.body)
+        want = self.picture("demo")
+        self.assertGreater(psnr(want, self.picture("q")), 30)
+        self.assertEqual(psnr(self.picture("r"), self.picture("q")), float("inf"))
+        refused = self.server.post("/api/create", {"model": "s", "from": "q", "quantize": "int4", "stream": False})
+        self.assertEqual(refused.status, 400, refused.body)
+        self.assertIn("cannot requantize", refused.error)
+
+    def blob_of(self, model, layer):
+        tag = os.path.join(self.server.store, "manifests", "registry.ollama.ai", "library", model, "latest")
+        with open(tag, encoding="utf-8") as file:
+            layers = json.load(file)["layers"]
+        digest = next(entry["digest"] for entry in layers if entry.get("name") == layer)
+        return os.path.join(self.server.store, "blobs", digest.replace(":", "-"))
+
+    def test_verify(self):
+        self.server.create("v", MODEL, quantize="mxfp8")
+        done = self.server.cli("verify", "v")
+        self.assertEqual((done.returncode, done.stdout), (0, "verified 'v'\n"), done.stderr)
+        path = self.blob_of("v", "transformer/layers.0.attention.to_q.weight")
+        with open(path, "r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            last = file.read(1)
+            file.seek(-1, os.SEEK_END)
+            file.write(bytes([last[0] ^ 1]))
+        done = self.server.cli("verify")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("verified 'demo:latest'", done.stdout)
+        self.assertIn("1 of the ", done.stderr)
+        self.assertIn("(transformer/layers.0.attention.to_q.weight) is damaged", done.stderr)
+        os.unlink(path)
+        done = self.server.cli("verify", "v")
+        self.assertIn("is missing", done.stderr)
+        # Made again, it is whole again.
+        self.server.create("v", MODEL, quantize="mxfp8")
+        self.assertEqual(self.server.cli("verify", "v").returncode, 0)
+        done = self.server.cli("verify", "nothing")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("model 'nothing' not found", done.stderr)
+
+    def export(self, model, folder):
+        return subprocess.run([sys.executable, os.path.join(SOURCE, "scripts", "export.py"), model, folder,
+                               "--models", self.server.store], capture_output=True, text=True, check=False)
+
+    def test_export(self):
+        folder = tempfile.mkdtemp(prefix="easel-export-")
+        self.addCleanup(shutil.rmtree, folder)
+        back = os.path.join(folder, "back")
+        done = self.export("demo", back)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        want, got = tensors(MODEL), tensors(back)
+        self.assertEqual(sorted(want), sorted(got))
+        for name, value in want.items():
+            self.assertEqual(value, got[name], name)
+        with open(os.path.join(back, "model_index.json"), encoding="utf-8") as file:
+            self.assertEqual(json.load(file)["_class_name"], "ZImagePipeline")
+        self.server.create("again", back, parameters={"width": 128, "height": 128, "steps": 9})
+        self.assertEqual(self.picture("again"), self.picture("demo"))
+        self.server.create("x", MODEL, quantize="q4")
+        done = self.export("x", os.path.join(folder, "x"))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("is quantized (int4)", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
