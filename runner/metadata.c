@@ -100,6 +100,10 @@ static json_t *describe(const struct picture_facts *f, size_t most)
 	r |= put(to, "width", json_integer(f->width));
 	r |= put(to, "height", json_integer(f->height));
 	r |= put(to, "guidance", json_real(g->guidance));
+	if (g->cfg_normalization > 0)
+		r |= put(to, "cfg_normalization", json_real(g->cfg_normalization));
+	if (g->cfg_truncation < 1 || g->cfg_truncation > 1)
+		r |= put(to, "cfg_truncation", json_real(g->cfg_truncation));
 	r |= put(to, "scheduler", json_string(SCHEDULER));
 	r |= put(to, "step_cache", step_cache_json(g));
 	if (g->images)

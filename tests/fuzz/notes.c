@@ -88,7 +88,7 @@ static void write_and_read(const struct msg_generate *g, enum output_format form
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	const char *text = (const char *)data + 1, *end;
-	struct msg_generate g = { .steps = 8, .seed = 7 };
+	struct msg_generate g = { .steps = 8, .seed = 7, .cfg_truncation = 1 };
 	unsigned doublings;
 
 	if (!len || len > 4096)

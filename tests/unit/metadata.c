@@ -20,6 +20,7 @@ static struct msg_generate request(char *prompt)
 {
 	return (struct msg_generate){
 		.job = 1, .prompt = prompt, .width = 64, .height = 64, .steps = 8, .seed = 7, .guidance = 1.5,
+		.cfg_truncation = 1,
 	};
 }
 
@@ -55,12 +56,15 @@ static void test_everything(void **unused)
 
 	g.negative = (char *)"blur";
 	g.images = 2;
+	g.cfg_truncation = 0.8;
+	g.cfg_normalization = 2;
 	g.step_cache = (char *)"teacache";
 	g.step_cache_threshold = 0.2;
 	notes = make(&g, OUTPUT_PNG, 0.6);
 	assert_non_null(strstr(notes.parameters, "a cat\nNegative prompt: blur\nSteps: 8"));
 	assert_non_null(strstr(notes.parameters, "Denoising strength: 0.6"));
 	assert_non_null(strstr(notes.own, "\"negative_prompt\":\"blur\""));
+	assert_non_null(strstr(notes.own, "\"cfg_normalization\":2.0,\"cfg_truncation\":0.8"));
 	assert_non_null(strstr(notes.own, "\"step_cache\":\"teacache:0.2\",\"images\":2,\"strength\":0.6"));
 	image_notes_finish(&notes);
 	g.step_cache_threshold = 1000;
