@@ -36,6 +36,14 @@ void access_leave(struct call *c)
 	r->token_fetch = NULL;
 }
 
+/* Its answer, the 401, is gone soon. */
+static void wait(struct call *c)
+{
+	c->waits = true;
+	c->fetch = NULL;
+	TAILQ_INSERT_TAIL(&c->registry->waiting, c, link);
+}
+
 /* Everybody who waits goes on, or learns why not. */
 static void release(struct registry *r, const struct err *err)
 {
@@ -260,9 +268,8 @@ static int answer(struct call *c, struct err *err)
 			result = call_send(c, err);
 	} else {
 		result = ask_for_token(r, &challenge, err);
-		c->waits = result >= 0;
-		if (c->waits)
-			TAILQ_INSERT_TAIL(&r->waiting, c, link);
+		if (result >= 0)
+			wait(c);
 	}
 	challenge_clear(&challenge);
 	return result < 0 ? result : 0;
@@ -279,8 +286,7 @@ void access_ask(struct call *c)
 	} else if (c->n_asked++ >= MAX_ASKED) {
 		result = err_set(&err, -EACCES, "unauthorized: access denied");
 	} else if (r->token_fetch) {
-		c->waits = true;
-		TAILQ_INSERT_TAIL(&r->waiting, c, link);
+		wait(c);
 	} else {
 		result = answer(c, &err);
 	}

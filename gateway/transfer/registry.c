@@ -269,17 +269,21 @@ void call_resume(struct call *c)
 
 long call_status(const struct call *c)
 {
-	return fetch_status(c->fetch);
+	return c->fetch ? fetch_status(c->fetch) : 0;
 }
 
 const char *call_header(const struct call *c, const char *name)
 {
-	return fetch_header(c->fetch, name);
+	return c->fetch ? fetch_header(c->fetch, name) : NULL;
 }
 
 const char *call_body(const struct call *c, size_t *ret_len)
 {
-	return fetch_body(c->fetch, ret_len);
+	if (c->fetch)
+		return fetch_body(c->fetch, ret_len);
+	if (ret_len)
+		*ret_len = 0;
+	return "";
 }
 
 const char *call_url(const struct call *c)

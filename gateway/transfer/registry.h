@@ -51,7 +51,7 @@ int call_start(struct registry *r, const struct call_order *order,
 void call_cancel(struct call *c);               /* NULL is fine */
 void call_resume(struct call *c);
 
-/* Of the answer; in head() and done(). */
+/* Of the answer; in head() and done(). 0, NULL, "" where no answer came. */
 long call_status(const struct call *c);
 const char *call_header(const struct call *c, const char *name);
 const char *call_body(const struct call *c, size_t *ret_len);

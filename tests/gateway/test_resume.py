@@ -56,6 +56,19 @@ class Resume(TransferTest):
         self.gateway.process.wait()
         thread.join()
 
+    def watched_pull(self):
+        """One that takes too long tells where everybody is."""
+        try:
+            return self.pull()
+        except TimeoutError as error:
+            tasks = f"/proc/{self.gateway.process.pid}/task"
+            threads = []
+            for task in os.listdir(tasks):
+                with open(f"{tasks}/{task}/wchan", encoding="utf-8") as file:
+                    threads.append(file.read())
+            raise AssertionError(f"threads wait in {threads}; {self.states()}; requests " + "; ".join(
+                f"{r.method} {r.path} {r.status} {r.sent}" for r in self.proxy.requests)) from error
+
     def killed(self):
         try:
             self.pull()
@@ -79,7 +92,7 @@ class Resume(TransferTest):
             had = self.states()
             total = self.model.bytes - sum(length for length, _ in had.values())
             self.proxy.reset()
-            self.succeeds(self.pull())
+            self.succeeds(self.watched_pull())
             self.check_requests(had)
             self.assertEqual(self.proxy.blob_bytes(), total)
             self.assertEqual(check_store(self.root, self.proxy.host), self.model.manifest)
