@@ -30,10 +30,15 @@ static void say(const char *text)
 
 static void on_sigbus(int signal, siginfo_t *info, void *context)
 {
+	static atomic_flag told = ATOMIC_FLAG_INIT;
+	const struct sigaction end = { .sa_handler = SIG_DFL };
 	uintptr_t at = (uintptr_t)info->si_addr;
 	const struct watch *w;
 
 	(void)context;
+	/* Several threads read one blob: the first one speaks, then ends the process. */
+	while (atomic_flag_test_and_set(&told))
+		pause();
 	for (w = atomic_load(&watches); w; w = w->next)
 		if (at >= atomic_load(&w->begin) && at < atomic_load(&w->end)) {
 			say("blob ");
@@ -41,14 +46,13 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
 			say(" was truncated or is unreadable while the model was loaded\n");
 			break;
 		}
-	raise(signal);                          /* SA_RESETHAND: now with the default action */
+	sigaction(signal, &end, NULL);
+	raise(signal);
 }
 
 static void install(void)
 {
-	struct sigaction action = {
-		.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_RESETHAND,
-	};
+	struct sigaction action = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO };
 
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGBUS, &action, NULL);

@@ -76,13 +76,15 @@ static bool unpack_shape(struct weights_source *s, const struct quant_form *f, e
 	return *last > 0 && *last <= INT32_MAX;
 }
 
-/* Of E4M3: one scale, one a row, or one for a square. */
+/* Of E4M3: one scale, one a row, or one for a square; of those there may be as many as rows. */
 static void group_of_fp8(const struct said *said, uint32_t rows, uint32_t cols, struct quant *q)
 {
-	const uint64_t n = weights_elements(said->scale);
+	const struct weights_source *scale = said->scale;
+	const uint64_t n = weights_elements(scale);
+	const bool per_row = n == rows && (scale->rank == 1 || last_dim(scale) == 1);
 
-	q->group = n == 1 || n == rows ? cols : said->group ? said->group : BLOCK_SIDE;
-	q->group_rows = n == 1 ? rows : n == rows ? 1 : q->group;
+	q->group = n == 1 || per_row ? cols : said->group ? said->group : BLOCK_SIDE;
+	q->group_rows = n == 1 ? rows : per_row ? 1 : q->group;
 }
 
 static int group_of(const struct said *said, uint32_t rows, uint32_t cols,

@@ -4,6 +4,7 @@
  */
 #include "runner/host/cores.h"
 
+#include <limits.h>
 #include <math.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -23,7 +24,7 @@ static unsigned allowed_cpus(void)
 /* "max 100000" or "150000 100000" in cpu.max; quota and period in two files before v2. */
 static double quota_of(const char *folder)
 {
-	char path[512];
+	char path[PATH_MAX];
 	double quota = -1, period = 0;
 	FILE *f;
 
@@ -58,7 +59,7 @@ static double quota_under(const char *mount, char *group)
 	double least = INFINITY;
 
 	for (;;) {
-		char folder[448];
+		char folder[PATH_MAX - sizeof "/cpu.cfs_period_us"];
 		char *slash;
 
 		snprintf(folder, sizeof folder, "%s%s", mount, group);
@@ -70,40 +71,59 @@ static double quota_under(const char *mount, char *group)
 	}
 }
 
-/* A line of /proc/self/cgroup: "0::/group" (v2), "4:cpu,cpuacct:/group" (v1). */
-static double quota_of_line(char *line)
+/* Whether "cpu" is in "cpuset,cpu,cpuacct". */
+static bool has_cpu(const char *controllers)
 {
-	char *controllers = strchr(line, ':'), *group;
+	for (; *controllers; controllers += strspn(controllers, ",")) {
+		const size_t n = strcspn(controllers, ",");
 
-	line[strcspn(line, "\n")] = '\0';
+		if (n == 3 && !strncmp(controllers, "cpu", n))
+			return true;
+		controllers += n;
+	}
+	return false;
+}
+
+/* A line of /proc/self/cgroup: "0::/group" (v2), "4:cpu,cpuacct:/group" (v1). */
+static double quota_of_line(char *line, const char *mount)
+{
+	char *controllers = strchr(line, ':'), *group, folder[256];
+
 	group = controllers ? strchr(controllers + 1, ':') : NULL;
 	if (!group)
 		return INFINITY;
+	controllers++;
 	*group++ = '\0';
-	if (!strcmp(controllers, ":"))
-		return quota_under("/sys/fs/cgroup", group);
-	if (!strstr(controllers, ":cpu,") && !strstr(controllers, ",cpu,") && strcmp(controllers, ":cpu"))
+	if (!*controllers)
+		return quota_under(mount, group);
+	if (!has_cpu(controllers))
 		return INFINITY;
-	return quota_under("/sys/fs/cgroup/cpu", group);
+	snprintf(folder, sizeof folder, "%s/cpu", mount);
+	return quota_under(folder, group);
 }
 
-static double quota(void)
+double host_cpu_quota(const char *groups, const char *mount)
 {
-	FILE *f = fopen("/proc/self/cgroup", "re");
+	FILE *f = fopen(groups, "re");
 	double least = INFINITY;
-	char line[400];
+	char *line = NULL;
+	size_t size = 0;
 
 	if (!f)
 		return least;
-	while (fgets(line, sizeof line, f))
-		least = fmin(least, quota_of_line(line));
+	while (getline(&line, &size, f) > 0) {
+		line[strcspn(line, "\n")] = '\0';
+		least = fmin(least, quota_of_line(line, mount));
+	}
+	free(line);
 	fclose(f);
 	return least;
 }
 
 unsigned host_cores(void)
 {
-	const double cores = fmin(allowed_cpus(), ceil(quota()));
+	const double quota = host_cpu_quota("/proc/self/cgroup", "/sys/fs/cgroup");
+	const double cores = fmin(allowed_cpus(), ceil(quota));
 
 	return cores < 1 ? 1 : (unsigned)cores;
 }

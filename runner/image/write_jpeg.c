@@ -4,24 +4,25 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <jpeglib.h>
 
 #include "runner/image/image_private.h"
 
+enum { PIECE = 16384 };                 /* bytes on their way to the buffer */
 #define FINE 90u                        /* from this quality on colours are as fine as brightness */
 
 struct jpeg_job {
 	struct jpeg_compress_struct jpeg;
 	struct jpeg_error_mgr errors;
 	jmp_buf leave;
+	struct jpeg_destination_mgr to;
+	JOCTET piece[PIECE];
+	struct buf *out;
 	const struct image *im;
 	const struct image_output *how;
 	const struct image_watch *watch;
-	unsigned char *data;            /* libjpeg's */
-	unsigned long len;
 	struct err *err;
 	int failed;                     /* the error's code */
 };
@@ -39,6 +40,34 @@ static void on_error(j_common_ptr jpeg)
 static void on_message(j_common_ptr jpeg)
 {
 	(void)jpeg;
+}
+
+/*
+ * Not jpeg_mem_dest(): when the picture is given up after its memory has grown, that
+ * leaves its caller a pointer to what is freed already.
+ */
+static void on_begin(j_compress_ptr jpeg)
+{
+	struct jpeg_job *job = jpeg->client_data;
+
+	job->to.next_output_byte = job->piece;
+	job->to.free_in_buffer = PIECE;
+}
+
+static boolean on_full(j_compress_ptr jpeg)
+{
+	struct jpeg_job *job = jpeg->client_data;
+
+	buf_append(job->out, job->piece, PIECE);
+	on_begin(jpeg);
+	return TRUE;
+}
+
+static void on_end(j_compress_ptr jpeg)
+{
+	struct jpeg_job *job = jpeg->client_data;
+
+	buf_append(job->out, job->piece, PIECE - job->to.free_in_buffer);
 }
 
 static void set_up(struct jpeg_job *job)
@@ -80,7 +109,7 @@ static int write_rows(struct jpeg_job *job)
 	if (setjmp(job->leave))
 		return job->failed;
 	jpeg_create_compress(&job->jpeg);
-	jpeg_mem_dest(&job->jpeg, &job->data, &job->len);
+	job->jpeg.dest = &job->to;
 	set_up(job);
 	jpeg_start_compress(&job->jpeg, TRUE);
 	write_xmp(job);
@@ -97,7 +126,10 @@ static int write_rows(struct jpeg_job *job)
 int image_write_jpeg(const struct image *im, const struct image_output *how,
 		     const struct image_watch *watch, struct buf *out, struct err *err)
 {
-	struct jpeg_job job = { .im = im, .how = how, .watch = watch, .err = err };
+	struct jpeg_job job = {
+		.to = { .init_destination = on_begin, .empty_output_buffer = on_full, .term_destination = on_end },
+		.out = out, .im = im, .how = how, .watch = watch, .err = err,
+	};
 	int r;
 
 	job.jpeg.err = jpeg_std_error(&job.errors);
@@ -106,8 +138,5 @@ int image_write_jpeg(const struct image *im, const struct image_output *how,
 	job.errors.output_message = on_message;
 	r = write_rows(&job);
 	jpeg_destroy_compress(&job.jpeg);
-	if (r == 0)
-		buf_append(out, job.data, job.len);
-	free(job.data);
 	return r;
 }

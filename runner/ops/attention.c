@@ -27,11 +27,6 @@ static double row_flops(const struct node *n)
 	return 4.0 * n->in[0].cols * n->in[1].rows;
 }
 
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
 static void set_push(const struct node *n, struct vk_dispatch *d)
 {
 	const struct attention_params *a = params(n);

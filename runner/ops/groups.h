@@ -11,6 +11,11 @@ static inline uint32_t ceil_div(uint64_t n, uint64_t d)
 	return (uint32_t)((n + d - 1) / d);
 }
 
+static inline uint32_t smaller(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 /* n groups in x and y, as flat_group() counts. */
 static inline void flat_groups(uint32_t groups[3], uint32_t n)
 {

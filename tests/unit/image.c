@@ -182,9 +182,39 @@ static void test_formats_that_fail(void **unused)
 	}
 }
 
+/* Texts that are longer than a library's first buffer, and then no picture. */
+static void test_cancelled_behind_long_texts(void **unused)
+{
+	enum { LONG = 60000 };
+	uint8_t pixels[64 * 64 * 3] = { 0 };
+	const struct image im = { 64, 64, 3, pixels };
+	char text[LONG + 1];
+	struct image_notes notes = { .parameters = text, .own = text, .xmp = text };
+
+	(void)unused;
+	memset(text, 'x', LONG);
+	text[LONG] = '\0';
+	for (unsigned format = 0; format < OUTPUT_FORMATS; format++) {
+		const struct image_output how = {
+			.format = (enum output_format)format, .quality = 50, .notes = &notes,
+		};
+		int left = 1;
+		const struct image_watch watch = { .cancelled = countdown, .context = &left };
+		struct buf out = BUF_INIT(1 << 20);
+		struct err err;
+
+		assert_int_equal(image_write(&im, &how, &watch, &out, &err), -ECANCELED);
+		assert_int_equal(out.len, 0);
+		assert_int_equal(image_write(&im, &how, NULL, &out, &err), 0);
+		assert_true(out.len > LONG);
+		buf_finish(&out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cancelled_behind_long_texts),
 		cmocka_unit_test(test_lossy_formats), cmocka_unit_test(test_formats_that_fail),
 		cmocka_unit_test(test_pixels),
 		cmocka_unit_test(test_png_round_trip),

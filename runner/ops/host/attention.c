@@ -27,11 +27,6 @@ struct block {
 	uint32_t row0, rows;
 };
 
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
 VECTOR static float maximum(const float *x, uint32_t n, float top)
 {
 	enum { LANES = 16 };
@@ -140,7 +135,7 @@ void host_attention(const struct host_call *c)
 	const struct attention_params *p = node_params(c->node);
 	struct attention_job job = {
 		.call = c, .params = p, .head_dim = c->node->in[0].cols / p->n_heads,
-		.blocks = (c->node->out.rows + QUERIES - 1) / QUERIES,
+		.blocks = ceil_div(c->node->out.rows, QUERIES),
 	};
 
 	job.scale = 1 / sqrtf((float)job.head_dim);

@@ -121,7 +121,7 @@ static void one_band(const void *context, struct host_worker *w, uint64_t i)
 	const struct conv_job *j = context;
 	const uint32_t row0 = (uint32_t)i * j->band, left = j->params->height - row0;
 	uint32_t first;
-	struct host_band b = band_at(j, row0, left < j->band ? left : j->band, &first);
+	struct host_band b = band_at(j, row0, smaller(left, j->band), &first);
 
 	b.y = host_out(j->call, row0 * b.width);
 	b.x = j->window ? make_window(j, w, &b, first) : host_in(j->call, 0, first * b.x_width);
@@ -133,9 +133,9 @@ static uint32_t band_rows(const struct conv_job *j)
 {
 	const uint32_t threads = host_pool_threads(j->call->pool), h = j->params->height;
 	const uint32_t row = j->params->width * j->params->stride * tensor_stride(j->call->node->in[0]);
-	const uint32_t share = (h + BANDS_A_THREAD * threads - 1) / (BANDS_A_THREAD * threads);
+	const uint32_t share = ceil_div(h, BANDS_A_THREAD * threads);
 	const uint32_t most = BAND_FLOATS / row / j->params->stride;
-	const uint32_t rows = share < most ? share : most;
+	const uint32_t rows = smaller(share, most);
 
 	return rows ? rows : 1;
 }
@@ -159,6 +159,6 @@ void host_conv3x3(const struct host_call *c)
 		host_pool_fail(c->pool, r);
 		return;
 	}
-	host_run(c->pool, (job.params->height + job.band - 1) / job.band, one_band, &job);
+	host_run(c->pool, ceil_div(job.params->height, job.band), one_band, &job);
 	host_kernel_destroy(&job.kernel);
 }

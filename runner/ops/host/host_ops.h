@@ -3,7 +3,7 @@
 
 #include "runner/graph/host_call.h"
 
-/* run() of the ops in KERNELS_HOST and KERNELS_HOST_INT8: what the shaders of the same names compute. */
+/* run() of the ops in KERNELS_HOST and the sets above it: what the shaders of the same names compute. */
 void host_attention(const struct host_call *c);
 void host_conv3x3(const struct host_call *c);
 void host_copy_cols(const struct host_call *c);

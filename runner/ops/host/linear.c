@@ -19,11 +19,6 @@ struct linear_job {
 	uint32_t panel;                         /* weight rows a task */
 };
 
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
 static uint32_t panel_rows(const struct host_call *c)
 {
 	const uint32_t fit = (uint32_t)(PANEL_BYTES / sizeof(float)) / c->node->in[0].cols;
@@ -74,5 +69,5 @@ void host_linear(const struct host_call *c)
 		.call = c, .bias = host_vector(c, 1, 0), .panel = panel_rows(c),
 	};
 
-	host_run(c->pool, (c->node->out.cols + job.panel - 1) / job.panel, one_panel, &job);
+	host_run(c->pool, ceil_div(c->node->out.cols, job.panel), one_panel, &job);
 }

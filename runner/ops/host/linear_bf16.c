@@ -21,11 +21,6 @@ struct bf16_job {
 	uint32_t panel;
 };
 
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
 static void round_rows(const void *context, struct host_worker *w, uint64_t i)
 {
 	const struct bf16_job *j = context;
@@ -71,6 +66,6 @@ void host_linear_bf16(const struct host_call *c)
 	job.x = host_shared(c->pool, ROUNDED_SLOT, (size_t)n->out.rows * n->in[0].cols * sizeof *job.x);
 	if (!job.x)
 		return;
-	host_run(c->pool, (n->out.rows + TASK_ROWS - 1) / TASK_ROWS, round_rows, &job);
-	host_run(c->pool, (n->out.cols + job.panel - 1) / job.panel, one_panel, &job);
+	host_run(c->pool, ceil_div(n->out.rows, TASK_ROWS), round_rows, &job);
+	host_run(c->pool, ceil_div(n->out.cols, job.panel), one_panel, &job);
 }

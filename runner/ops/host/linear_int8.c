@@ -27,16 +27,6 @@ struct int8_job {
 	uint32_t panel, step;                   /* rows of W a task, of x a call */
 };
 
-static uint32_t smaller(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint32_t ceil_div(uint32_t a, uint32_t b)
-{
-	return (a + b - 1) / b;
-}
-
 static void make_codes(const void *context, struct host_worker *w, uint64_t i)
 {
 	const struct int8_job *j = context;

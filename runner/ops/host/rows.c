@@ -18,7 +18,7 @@ static void one_task(const void *context, struct host_worker *w, uint64_t i)
 	const struct rows_job *j = context;
 	const uint32_t all = j->call->node->out.rows, row0 = (uint32_t)i * j->rows;
 
-	j->task(j->call, w, row0, all - row0 < j->rows ? all - row0 : j->rows);
+	j->task(j->call, w, row0, smaller(j->rows, all - row0));
 }
 
 void host_rows(const struct host_call *c, rows_task task)
@@ -30,7 +30,7 @@ void host_rows(const struct host_call *c, rows_task task)
 	if (rows > all / (TASKS_A_THREAD * threads) && (uint64_t)all * c->node->out.cols > TASK_FLOATS)
 		rows = all / (TASKS_A_THREAD * threads);
 	job.rows = rows ? rows : 1;
-	host_run(c->pool, (all + job.rows - 1) / job.rows, one_task, &job);
+	host_run(c->pool, ceil_div(all, job.rows), one_task, &job);
 }
 
 const float *host_vector(const struct host_call *c, unsigned weight, unsigned slot)
@@ -52,7 +52,7 @@ const float *host_vector(const struct host_call *c, unsigned weight, unsigned sl
 uint32_t host_panel_rows(const struct host_call *c, uint32_t most, uint32_t multiple)
 {
 	const uint32_t share = c->node->out.cols / (2 * host_pool_threads(c->pool));
-	uint32_t rows = share < most ? share : most;
+	uint32_t rows = smaller(share, most);
 
 	rows -= rows % multiple;
 	return rows ? rows : multiple;

@@ -2,6 +2,7 @@
 #define EASEL_RUNNER_OPS_HOST_ROWS_H
 
 #include "runner/graph/host_call.h"
+#include "runner/ops/groups.h"
 
 /*
  * Row by row work: pieces of rows that take a core about a tenth of a millisecond, and
