@@ -70,7 +70,7 @@ const struct flag picture_options[] = {
 	{ "output", 'o', FLAG_TEXT, AT(output), "string",
 	  "Save to this file or folder, or - for standard output", .completion = COMPLETE_FILE },
 	{ "from", 0, FLAG_TEXT, AT(from), "file",
-	  "Draw the picture of this PNG again", .completion = COMPLETE_IMAGE },
+	  "Draw the picture of this file again", .completion = COMPLETE_IMAGE },
 	{ "keepalive", 0, FLAG_TEXT, AT(keepalive), "string",
 	  "Duration to keep the model loaded (e.g. 5m)" },
 	{ "verbose", 0, FLAG_BOOL, AT(verbose), NULL, "Show timings for the picture" },
