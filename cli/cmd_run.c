@@ -4,6 +4,7 @@
  * cancels the drawing.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +136,16 @@ static int draw(struct client *c, const struct picture_flags *f, const char *mod
 	return err_prefix(err, "failed to %s image", stage == PICTURE_SAVE ? "save" : "decode");
 }
 
+/* A file whose name was mistyped is a word of the prompt; --from has told what is missing. */
+static int check_strength(const struct picture_flags *f, const struct attachments *a,
+			  struct err *err)
+{
+	if (f->from || isnan(f->strength) || json_array_size(a->images))
+		return 0;
+	return err_set(err, -EINVAL, "--strength says how much a picture changes: name an existing "
+		       "PNG, JPEG or WebP file too");
+}
+
 static int check_output(const struct picture_flags *f, struct err *err)
 {
 	if (f->json && f->output && !strcmp(f->output, "-"))
@@ -152,6 +163,8 @@ static int run_prompt(struct client *c, const struct picture_flags *f, const str
 
 	if (r == 0)
 		r = compose_prompt(c, job->words, job->n_words, job->prompt, &a, &prompt, err);
+	if (r == 0)
+		r = check_strength(f, &a, err);
 	if (r == 0)
 		r = check_output(f, err);
 	if (r == 0)
@@ -216,8 +229,9 @@ static void warn_of_images(const struct picture_flags *f, const json_t *metadata
 	json_int_t n = json_integer_value(json_object_get(metadata, "images"));
 
 	if (n > 0 && !f->images.n)
-		fprintf(stderr, "Warning: %s was drawn from %lld pictures, which it does not hold: "
-			"name them with --image\n", f->from, (long long)n);
+		fprintf(stderr, "Warning: %s was drawn from %lld other picture%s, not kept in it: name "
+			"%s with --image\n", f->from, (long long)n, n > 1 ? "s" : "",
+			n > 1 ? "them" : "it");
 }
 
 static int read_metadata(struct picture_flags *f, struct job *job, struct err *err)

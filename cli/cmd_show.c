@@ -1,6 +1,6 @@
 /*
  * easel show: what the server knows about a model, as blocks of aligned rows, or one
- * of its texts; and what a PNG knows about itself.
+ * of its texts; and what a picture file knows about itself.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -306,7 +306,8 @@ static void print_picture(const json_t *picture)
 	static const char *const rows[][2] = {
 		{ "width", "width" }, { "height", "height" }, { "steps", "steps" }, { "seed", "seed" },
 		{ "guidance", "guidance" }, { "scheduler", "scheduler" },
-		{ "step cache", "step_cache" }, { "easel", "easel" },
+		{ "step cache", "step_cache" }, { "images", "images" }, { "strength", "strength" },
+		{ "easel", "easel" },
 	};
 	struct table t = TABLE_INIT(2);
 
@@ -324,6 +325,13 @@ static void print_picture(const json_t *picture)
 static bool is_picture(const char *name)
 {
 	return image_path_has_type(name) && access(name, F_OK) == 0;
+}
+
+/* Who mistypes a file's name wants to know that it is taken for a model's. */
+static int prefix_missing(const char *name, struct err *err)
+{
+	return image_path_has_type(name) && err->code == -ENOENT ?
+	       err_prefix(err, "there is no file %s, and no model", name) : err->code;
 }
 
 static int show_picture(const struct show_flags *f, const char *path, struct err *err)
@@ -357,7 +365,7 @@ static int run(const struct cli *cli, const void *values, char *const *args, siz
 	if (r == 0)
 		r = fetch(cli, args[0], f->verbose, &answer, err);
 	if (r < 0)
-		return r;
+		return prefix_missing(args[0], err);
 	if (text)
 		printf("%s%s", listing_text(answer, text->member), text->end);
 	else if (f->json)

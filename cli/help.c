@@ -13,8 +13,9 @@
 #define ENV_COLUMN 27
 
 /* The command line's own; the server reads the table of settings.h. */
-static const struct setting history_setting = {
-	"NOHISTORY", "", "Do not preserve readline history"
+static const struct setting run_settings[] = {
+	{ "GRAPHICS", "", "pictures in the terminal: kitty, iterm2, sixel or none (default: what it can)" },
+	{ "NOHISTORY", "", "Do not preserve readline history" },
 };
 
 /* "  -f, --file string": what stands left of the description. */
@@ -108,8 +109,9 @@ static void print_settings(const struct cli *cli, const struct command *command,
 	for (const struct setting *s = settings; s->name; s++)
 		if (concerns(command, s))
 			print_setting(cli, s, out);
-	if (command->settings == SETTINGS_RUN)
-		print_setting(cli, &history_setting, out);
+	for (size_t i = 0; i < sizeof run_settings / sizeof *run_settings; i++)
+		if (command->settings == SETTINGS_RUN)
+			print_setting(cli, &run_settings[i], out);
 }
 
 void help_command(const struct cli *cli, const struct command *command, FILE *out)

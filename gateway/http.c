@@ -128,6 +128,15 @@ void conn_answered(struct http_conn *c)
 				    BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
 }
 
+static void make_id(char ret[HTTP_ID_SIZE])
+{
+	uint64_t random = 0;
+
+	if (getrandom(&random, sizeof(random), 0) < 0)
+		random = (uint64_t)time_monotonic_ns();
+	snprintf(ret, HTTP_ID_SIZE, "%016llx", (unsigned long long)random);
+}
+
 static void conn_refuse(struct http_conn *c, int code, const char *text)
 {
 	const struct http_handler *h = c->server->handler;
@@ -141,6 +150,8 @@ static void conn_refuse(struct http_conn *c, int code, const char *text)
 	}
 	/* No head, no dialect. */
 	c->q.method = "";
+	if (!*c->q.id)
+		make_id(c->q.id);
 	http_reply_text(&c->q, code == -E2BIG ? 431 : 400, "text/plain; charset=utf-8", text);
 }
 
@@ -265,15 +276,11 @@ static bool sane_id(const char *text)
 static void choose_id(struct http_request *q)
 {
 	const char *given = http_header(q, "X-Request-Id");
-	uint64_t random = 0;
 
-	if (given && sane_id(given)) {
+	if (given && sane_id(given))
 		snprintf(q->id, sizeof(q->id), "%s", given);
-		return;
-	}
-	if (getrandom(&random, sizeof(random), 0) < 0)
-		random = (uint64_t)time_monotonic_ns();
-	snprintf(q->id, sizeof(q->id), "%016llx", (unsigned long long)random);
+	else
+		make_id(q->id);
 }
 
 static bool expects_continue(const struct http_conn *c)

@@ -72,6 +72,10 @@ int kept_files_create(struct event_base *base, struct uploads *held, struct kept
 	TAILQ_INIT(&files->list);
 	files->held = held;
 	files->timer = evtimer_new(base, on_timer, files);
+	if (!files->timer) {
+		free(files);
+		return err_set(err, -ENOMEM, "out of memory");
+	}
 	*ret = files;
 	return 0;
 }

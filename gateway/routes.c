@@ -215,6 +215,15 @@ static void print_duration(int64_t ns, char *ret, size_t size)
 		snprintf(ret, size, "%.3f\u00b5s", (double)ns / 1e3);
 }
 
+/* Anybody can send any of HTTP's many methods: they must not use up the metric's series. */
+static const char *method_label(const char *method)
+{
+	for (size_t i = 0; i < N_ROUTES; i++)
+		if (!strcmp(routes[i].method, method))
+			return routes[i].method;
+	return "other";
+}
+
 static void on_done(void *ctx, struct http_request *q, int status)
 {
 	struct gateway *gw = ctx;
@@ -222,8 +231,8 @@ static void on_done(void *ctx, struct http_request *q, int status)
 
 	blob_drop(q);
 	snprintf(code, sizeof(code), "%d", status);
-	metrics_count(gw->metrics, METRIC_REQUESTS, q->route ? q->route->path : "other", q->method,
-		      code);
+	metrics_count(gw->metrics, METRIC_REQUESTS, q->route ? q->route->path : "other",
+		      method_label(q->method), code);
 	print_duration(time_monotonic_ns() - q->began_ns, duration, sizeof(duration));
 	log_request(LOG_INFO, q->id, "%d | %13s | %15s | %-8s \"%.200s\"", status, duration,
 		    q->peer, q->method, q->target);

@@ -11,6 +11,7 @@ build=build-demo
 install_packages $build_packages $run_packages
 
 [ -f $build/build.ninja ] || meson setup $build --buildtype=release -Dtests=false >&2
+echo "building, which takes minutes the first time (what it does: $build/ninja.log)" >&2
 ninja -C $build >$build/ninja.log || { cat $build/ninja.log >&2; exit 1; }
 
 # A server of our own: own port, own store, found by nobody else's settings.

@@ -141,6 +141,7 @@ class Invocation(Cli):
         text = re.sub(" +", " ", self.cli("run", "--help").stdout)
         self.assertIn("\nImage Generation Flags (experimental):\n --width int Image width\n --height int Image height\n"
                       " --steps int Denoising steps\n --seed int Random seed\n --negative str Negative prompt\n", text)
+        self.assertIn("\n      EASEL_GRAPHICS                pictures in the terminal: ", self.cli("run", "-h").stdout)
         self.assertTrue(self.cli("run", "-h").stdout.endswith(
             "      EASEL_NOHISTORY               Do not preserve readline history\n"))
         self.assertNotIn("NOHISTORY", self.cli("serve", "-h").stdout + self.cli("ps", "-h").stdout)
@@ -540,6 +541,8 @@ class Run(Cli):
              "--mask-mode says how to read a mask: give --mask too"),
             (["x", "--image", "a.png", "--mask", "a.png", "--mask-mode", "black"],
              'invalid argument "black" for "--mask-mode" flag: must be one of: alpha white'),
+            (["x", "none.png", "--strength", "0.5"],
+             "--strength says how much a picture changes: name an existing PNG, JPEG or WebP file too"),
             (["x", "--strength", "much"], 'invalid argument "much" for "--strength" flag: strconv.ParseFloat: '
              'parsing "much": invalid syntax'),
         ):

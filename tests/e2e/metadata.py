@@ -86,6 +86,14 @@ class Show(Metadata):
                     "  Prompt\n    a cat       \n    on a mat    \n\n"
                     "  Negative prompt\n    blur    \n\n")
         self.refused("a.png is a picture: it has no license", "show", "a.png", "--license")
+        self.keep("a.png", png(text({**META, "images": 2, "strength": 0.5})))
+        self.assertIn("    images        2               \n    strength      0.5             \n",
+                      self.cli("show", "a.png").stdout)
+
+    def test_a_file_that_is_not_there(self):
+        server = self.serve({"POST /api/show": Answer({"error": "model 'a.png:latest' not found"}, 404)})
+        self.refused("there is no file a.png, and no model: model 'a.png:latest' not found", "show", "a.png",
+                     server=server)
 
     def test_every_kind_of_chunk(self):
         meta = {**META, "prompt": "猫 é"}
@@ -207,8 +215,10 @@ class Again(Metadata):
 
     def test_pictures_that_are_missing_are_told(self):
         meta = {**META, "images": 2, "strength": 0.5}
-        warning = "Warning: a.png was drawn from 2 pictures, which it does not hold: name them with --image\n"
+        warning = "Warning: a.png was drawn from 2 other pictures, not kept in it: name them with --image\n"
         self.assertEqual(self.drawn(meta=meta, stderr=warning)["strength"], 0.5)
+        warning = "Warning: a.png was drawn from 1 other picture, not kept in it: name it with --image\n"
+        self.drawn(meta={**META, "images": 1}, stderr=warning)
         self.drawn("--image", "a.png", meta=meta)
 
     def test_no_session(self):

@@ -115,7 +115,9 @@ class Http(GatewayTest):
                      b"POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
                      b"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n",
                      b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"):
-            self.assertEqual(self.status(text)[0], 400, text)
+            status, answer = self.status(text)
+            self.assertEqual(status, 400, text)
+            self.assertRegex(answer, rb"\r\nX-Request-Id: [0-9a-f]{16}\r\n")
 
     def test_upgrades_are_not_taken(self):
         status, _ = self.status(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\n"

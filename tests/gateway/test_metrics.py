@@ -47,6 +47,9 @@ class Metrics(GatewayTest):
         for i in range(3):
             self.gateway.get(f"/unknown/{i}")
         self.assertEqual(self.metric("easel_http_requests_total", 'route="other",method="GET",code="404"'), 3)
+        for method in ("PUT", "LOCK", "PURGE"):
+            self.gateway.request(method, "/unknown")
+        self.assertEqual(self.metric("easel_http_requests_total", 'route="other",method="other",code="404"'), 3)
 
     def test_drawing(self):
         labels = 'model="second:latest",device="Fake Device"'
