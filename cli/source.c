@@ -10,6 +10,7 @@
 
 #include "cli/source.h"
 #include "common/name.h"
+#include "common/text.h"
 
 /* "folder/path", or path alone when it is absolute; the caller frees. */
 static char *join(const char *folder, const char *path)
@@ -30,13 +31,18 @@ static char *folder_of(const char *file)
 	return strndup(file, slash == file ? 1 : (size_t)(slash - file));
 }
 
-/* The absolute path of folder/path when it holds an image model, else NULL. */
+/*
+ * The absolute path of folder/path when it holds an image model, or is a GGUF file in a
+ * folder that does; else NULL.
+ */
 static char *model_folder(const char *folder, const char *path)
 {
 	char *joined = join(folder, path);
-	char *index = joined ? join(joined, "model_index.json") : NULL;
+	char *holder = joined && text_ends_with(joined, ".gguf") ? folder_of(joined) : NULL;
+	char *index = joined ? join(holder ? holder : joined, "model_index.json") : NULL;
 	char *found = index && access(index, F_OK) == 0 ? realpath(joined, NULL) : NULL;
 
+	free(holder);
 	free(index);
 	free(joined);
 	return found;

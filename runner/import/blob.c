@@ -127,23 +127,36 @@ int blob_size(const struct plan_tensor *t, uint64_t *ret, struct err *err)
 
 /* ---- arrays ---- */
 
+static int put_range(const struct copying *c, const struct plan_file *f, int fd, uint64_t at, uint64_t end,
+		     char *piece)
+{
+	int r = 0;
+
+	while (at < end && r == 0) {
+		const size_t len = end - at < PIECE ? (size_t)(end - at) : PIECE;
+
+		r = read_at(c, f, fd, at, piece, len);
+		if (r == 0)
+			r = put(c, piece, len);
+		at += len;
+	}
+	return r;
+}
+
 static int put_copy(const struct copying *c, const struct plan_part *part)
 {
 	const struct plan_file *f = &c->plan->files[part->from.file];
+	const uint64_t begin = part->from.at, end = begin + part->bytes;
+	const uint64_t middle = part->swapped ? begin + part->bytes / 2 : begin;
 	char *piece = malloc(PIECE);
 	int fd = open_file(c, f), r = fd < 0 ? fd : 0;
 
 	if (!piece && r == 0)
 		r = err_set(c->err, -ENOMEM, "out of memory");
-	for (uint64_t done = 0; done < part->bytes && r == 0; ) {
-		const uint64_t left = part->bytes - done;
-		const size_t len = left < PIECE ? (size_t)left : PIECE;
-
-		r = read_at(c, f, fd, part->from.at + done, piece, len);
-		if (r == 0)
-			r = put(c, piece, len);
-		done += len;
-	}
+	if (r == 0)
+		r = put_range(c, f, fd, middle, end, piece);
+	if (r == 0)
+		r = put_range(c, f, fd, begin, middle, piece);
 	if (fd >= 0)
 		close_file(f, fd);
 	free(piece);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/text.h"
 #include "runner/family.h"
 #include "runner/import/check.h"
 #include "runner/import/config.h"
@@ -124,16 +125,37 @@ static int write_model(struct store *s, struct plan *p, const struct msg_import 
 	return r;
 }
 
+/* "folder/x.gguf" is that folder with another transformer; *ret_gguf NULL: a folder. Both the caller's. */
+static int split_gguf(const char *path, char **ret_folder, char **ret_gguf, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	const bool is_gguf = slash && slash > path && text_ends_with(path, ".gguf");
+
+	*ret_folder = is_gguf ? strndup(path, (size_t)(slash - path)) : strdup(path);
+	*ret_gguf = is_gguf ? strdup(slash + 1) : NULL;
+	if (*ret_folder && (*ret_gguf || !is_gguf))
+		return 0;
+	free(*ret_folder);
+	free(*ret_gguf);
+	return err_set(err, -ENOMEM, "out of memory");
+}
+
 /* Everything about the source that can be wrong is found here. */
 static int make_plan(const char *directory, const struct options *options, struct plan **ret, struct err *err)
 {
+	char *folder, *gguf;
 	struct source *s;
-	int r = source_open(directory, &s, err);
+	int r = split_gguf(directory, &folder, &gguf, err);
 
 	if (r < 0)
 		return r;
-	r = plan_create(s, options, ret, err);
-	source_close(s);
+	r = source_open(folder, &s, err);
+	if (r == 0) {
+		r = plan_create(s, gguf, options, ret, err);
+		source_close(s);
+	}
+	free(folder);
+	free(gguf);
 	if (r < 0)
 		return r == -ENOENT ? -EINVAL : r;
 	r = check_model(*ret, err);

@@ -7,8 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "common/text.h"
+#include "runner/import/gguf_layers.h"
 #include "runner/import/layers.h"
 
 enum { BLOCK_SIDE = 128, NAME_LEN_MAX = 1000 };
@@ -257,6 +260,31 @@ static int add_tensor(struct plan *p, size_t file, const struct st_tensor *t, co
 	return layers_add(p, name, t, &from, options, err);
 }
 
+/* The file is mapped only here: data is read. */
+static int add_gguf(struct plan *p, size_t file, const struct options *options, struct err *err)
+{
+	const struct plan_file *f = &p->files[file];
+	struct stat st;
+	struct gguf g;
+	void *map;
+	int r;
+
+	if (fstat(f->fd, &st) < 0)
+		return err_errno(err, errno, "failed to open %s", f->name);
+	map = st.st_size ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, f->fd, 0) : MAP_FAILED;
+	if (map == MAP_FAILED)
+		return err_set(err, -EINVAL, "failed to map %s", f->name);
+	r = gguf_parse(map, (size_t)st.st_size, (uint64_t)st.st_size, &g, err);
+	munmap(map, (size_t)st.st_size);
+	if (r < 0) {
+		err_prefix(err, "%s", f->name);
+		return r == -EBADMSG ? -EINVAL : r;
+	}
+	r = gguf_layers(p, file, &g, options, err);
+	gguf_finish(&g);
+	return r;
+}
+
 int layers_of_files(struct plan *p, const struct options *options, struct err *err)
 {
 	for (size_t i = 0; i < p->n_files; i++) {
@@ -264,6 +292,12 @@ int layers_of_files(struct plan *p, const struct options *options, struct err *e
 
 		f->first = p->n_tensors;
 		f->bytes = f->st.file_size - f->st.data_start;
+		if (f->gguf) {
+			int r = add_gguf(p, i, options, err);
+
+			if (r < 0)
+				return r;
+		}
 		for (size_t t = 0; t < f->st.n_tensors; t++) {
 			int r = add_tensor(p, i, &f->st.tensors[t], options, err);
 

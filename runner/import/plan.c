@@ -12,6 +12,7 @@
 #include "common/buf.h"
 #include "common/fields.h"
 #include "common/limits.h"
+#include "common/text.h"
 #include "runner/family.h"
 #include "runner/import/layers.h"
 #include "runner/import/plan.h"
@@ -104,7 +105,7 @@ static int check_components(const struct source *s, const struct plan *p, struct
 	return 0;
 }
 
-static int open_weights(const struct source *s, const char *component, const char *file,
+static int open_weights(const struct source *s, const char *component, const char *folder, const char *file,
 			struct plan *p, struct err *err)
 {
 	struct plan_file *files = realloc(p->files, (p->n_files + 1) * sizeof *files);
@@ -116,7 +117,7 @@ static int open_weights(const struct source *s, const char *component, const cha
 	p->files = files;
 	f = &files[p->n_files];
 	*f = (struct plan_file){ .component = component, .fd = -1 };
-	if (asprintf(&f->name, "%s/%s", component, file) < 0) {
+	if (asprintf(&f->name, "%s%s%s", folder, *folder ? "/" : "", file) < 0) {
 		f->name = NULL;
 		return err_set(err, -ENOMEM, "out of memory");
 	}
@@ -124,6 +125,10 @@ static int open_weights(const struct source *s, const char *component, const cha
 	f->fd = source_file(s, f->name, err);
 	if (f->fd < 0)
 		return f->fd;
+	if (text_ends_with(f->name, ".gguf")) {
+		f->gguf = true;
+		return 0;
+	}
 	r = safetensors_map_fd(f->fd, f->name, &f->st, err);
 	return r == -EBADMSG ? -EINVAL : r;
 }
@@ -180,7 +185,7 @@ static int add_component(const struct source *s, const char *component, struct p
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && shards.files[i]; i++)
-		r = open_weights(s, component, shards.files[i], p, err);
+		r = open_weights(s, component, component, shards.files[i], p, err);
 	if (r == 0)
 		r = check_duplicates(p, first, err);
 	if (r == 0 && shards.weight_map)
@@ -189,14 +194,16 @@ static int add_component(const struct source *s, const char *component, struct p
 	return r;
 }
 
-static int fill(const struct source *s, const struct options *options, struct plan *p, struct err *err)
+static int fill(const struct source *s, const char *gguf, const struct options *options, struct plan *p, struct err *err)
 {
 	int r = read_model_index(s, p, err);
 
 	if (r == 0)
 		r = check_components(s, p, err);
 	for (size_t i = 0; r == 0 && i < PLAN_COMPONENTS; i++)
-		r = add_component(s, plan_components[i], p, err);
+		r = gguf && !strcmp(plan_components[i], "transformer") ?
+			open_weights(s, plan_components[i], "", gguf, p, err) :
+			add_component(s, plan_components[i], p, err);
 	if (r == 0)
 		r = layers_of_files(p, options, err);
 	if (r == 0)
@@ -206,7 +213,7 @@ static int fill(const struct source *s, const struct options *options, struct pl
 	return r;
 }
 
-int plan_create(const struct source *s, const struct options *options, struct plan **ret, struct err *err)
+int plan_create(const struct source *s, const char *gguf, const struct options *options, struct plan **ret, struct err *err)
 {
 	struct plan *p = calloc(1, sizeof *p);
 	int r;
@@ -214,7 +221,7 @@ int plan_create(const struct source *s, const struct options *options, struct pl
 	if (!p)
 		return err_set(err, -ENOMEM, "out of memory");
 	p->quantize = options->quantize;
-	r = fill(s, options, p, err);
+	r = fill(s, gguf, options, p, err);
 	if (r < 0) {
 		plan_free(p);
 		return r;

@@ -24,7 +24,8 @@ struct plan_file {                      /* one weight file, kept open; or a blob
 	const char *component;
 	char *name;                     /* "transformer/model-00001-of-00002.safetensors"; a blob: its digest */
 	int fd;                         /* a blob: -1 */
-	struct safetensors st;          /* tensors sorted by name */
+	struct safetensors st;          /* tensors sorted by name; of a GGUF file none */
+	bool gguf;
 	size_t first, n_tensors;        /* those of the plan that are written with it */
 	uint64_t bytes;                 /* that they are read from */
 };
@@ -40,6 +41,7 @@ struct plan_part {                      /* one array of a blob */
 	uint64_t shape[LIMIT_ST_RANK];
 	uint64_t bytes;
 	struct plan_array from;         /* copied from there, unless the tensor is encoded */
+	bool swapped;                   /* its second half comes first */
 };
 struct plan_tensor {                    /* one layer and its blob */
 	char *name;                     /* "transformer/layers.0.attention.to_q.weight" */
@@ -77,7 +79,8 @@ struct plan {
 };
 
 /* -EINVAL names the file, tensor or member that is wrong. */
-int plan_create(const struct source *s, const struct options *options, struct plan **ret, struct err *err);
+/* gguf: the file in the folder that holds the transformer, or NULL. */
+int plan_create(const struct source *s, const char *gguf, const struct options *options, struct plan **ret, struct err *err);
 void plan_free(struct plan *p);                         /* NULL is fine */
 
 /* A parsed config ("vae/config.json"), or NULL. */
