@@ -16,8 +16,10 @@
 #include "common/file.h"
 
 #define MAX_SAME_NAME 10000
+#define SLUG_SIZE 51                    /* of a file name, its NUL counted */
 
-void save_slug(const char *prompt, char ret[SLUG_SIZE])
+/* The prompt as a file name: lower case, blanks as '-', nothing but a-z 0-9 -. */
+static void make_slug(const char *prompt, char ret[SLUG_SIZE])
 {
 	size_t n = 0;
 
@@ -144,7 +146,7 @@ static int reserve_name(const char *folder, const char *prompt, char **ret, stru
 	char slug[SLUG_SIZE], stamp[32];
 	struct tm tm;
 
-	save_slug(prompt, slug);
+	make_slug(prompt, slug);
 	localtime_r(&now, &tm);
 	strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm);
 	for (int number = 1; number < MAX_SAME_NAME; number++) {

@@ -5,11 +5,6 @@
 
 #include "common/err.h"
 
-#define SLUG_SIZE 51
-
-/* The prompt as a file name: lower case, blanks as '-', nothing but a-z 0-9 -. */
-void save_slug(const char *prompt, char ret[SLUG_SIZE]);
-
 /*
  * Whether a picture could be written to output: a file, an existing folder, "-" for
  * standard output, NULL for the current folder. Asked before hours of drawing.

@@ -156,7 +156,7 @@ static bool matches(const char *pattern, const char *origin)
 	return true;
 }
 
-bool access_origin_allowed(const struct access *a, const char *origin)
+static bool origin_allowed(const struct access *a, const char *origin)
 {
 	if (a->all)
 		return true;
@@ -192,7 +192,7 @@ static bool is_this_machine(const char *name)
 	return !strcasecmp(own, name);
 }
 
-bool access_host_allowed(const char *header)
+static bool host_allowed(const char *header)
 {
 	char host[256];
 
@@ -235,7 +235,7 @@ static int check_origin(const struct access *a, struct http_request *q, const ch
 
 	if (!origin || !*origin || same_origin(origin, host))
 		return 0;
-	if (!access_origin_allowed(a, origin))
+	if (!origin_allowed(a, origin))
 		return 403;
 	if (!strcmp(q->method, "OPTIONS")) {
 		add_preflight(a, q, origin);
@@ -256,7 +256,7 @@ int access_check(const struct access *a, struct http_request *q)
 	status = check_origin(a, q, host);
 	if (status || !a->check_host)
 		return status;
-	if (!access_host_allowed(host))
+	if (!host_allowed(host))
 		return 403;
 	return !strcmp(q->method, "OPTIONS") && host_is_name(host) ? 204 : 0;
 }

@@ -18,7 +18,4 @@ void access_check_host(struct access *a, bool on);
 /* 0: go on, perhaps with CORS headers added; else the status of an empty answer. */
 int access_check(const struct access *a, struct http_request *q);
 
-bool access_origin_allowed(const struct access *a, const char *origin);
-bool access_host_allowed(const char *host);
-
 #endif

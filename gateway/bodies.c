@@ -66,7 +66,7 @@ static void reword_syntax(struct err *err)
 	}
 }
 
-json_t *body_parse(const char *text, size_t len, const char *go_type, struct err *err)
+static json_t *body_parse(const char *text, size_t len, const char *go_type, struct err *err)
 {
 	json_t *root = json_parse(text, len, true, err);
 

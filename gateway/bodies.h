@@ -106,11 +106,13 @@ void picture_params_clear(struct picture_params *p);
 /* The text, an object or null, into *ret by a table; shared by the readers. */
 int body_read(const char *text, size_t len, const char *go_type, const struct field *table,
 	      void *ret, uint64_t *present, struct err *err);
-/* The two halves of body_read(). NULL with -EINVAL, or what is to be released. */
-json_t *body_parse(const char *text, size_t len, const char *go_type, struct err *err);
+/* The second half of body_read(), of a text that was parsed. */
 int body_read_json(const json_t *root, const char *go_type, const struct field *table, void *ret,
 		   uint64_t *present, struct err *err);
-/* body_parse() with picture_members lifted; *ret_lift is to be cleared after success. */
+/*
+ * The first half, with picture_members lifted: NULL with -EINVAL, or what is to be released;
+ * *ret_lift is to be cleared after success.
+ */
 json_t *body_parse_lifted(struct upload *body, const char *go_type, struct lift *ret_lift,
 			  struct err *err);
 /* Adds the members that the table does not know; null is as absent. */

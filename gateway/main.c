@@ -295,7 +295,7 @@ static void read_step_cache(struct step_cache_setting *ret)
 	struct err err;
 
 	if (text && step_cache_parse(text, ret, &err) < 0)
-		log_warn("STEP_CACHE is not used: %s", err.text);
+		log_warn("EASEL_STEP_CACHE is not used: %s", err.text);
 	free(text);
 }
 

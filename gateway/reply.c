@@ -20,7 +20,8 @@ static const struct {
 	{ -EPROTONOSUPPORT, 505 },
 };
 
-int reply_status(int code)
+/* error code -> HTTP status */
+static int status_of(int code)
 {
 	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
 		if (statuses[i].code == code)
@@ -28,7 +29,7 @@ int reply_status(int code)
 	return 500;
 }
 
-bool reply_is_openai(const struct http_request *q)
+static bool is_openai(const struct http_request *q)
 {
 	return !strncmp(q->path, "/v1/", 4);
 }
@@ -74,7 +75,7 @@ static void send_json(struct http_request *q, int status, const char *type, json
 	struct evbuffer *body = evbuffer_new();
 
 	reply_append_json(body, value);
-	if (reply_is_openai(q) && !strcmp(type, TYPE_JSON))
+	if (is_openai(q) && !strcmp(type, TYPE_JSON))
 		evbuffer_add(body, "\n", 1);
 	http_reply(q, status, type, body);
 	evbuffer_free(body);
@@ -82,7 +83,7 @@ static void send_json(struct http_request *q, int status, const char *type, json
 
 void reply_json(struct http_request *q, int status, json_t *value)
 {
-	send_json(q, status, reply_is_openai(q) ? TYPE_JSON : TYPE_JSON_UTF8, value);
+	send_json(q, status, is_openai(q) ? TYPE_JSON : TYPE_JSON_UTF8, value);
 }
 
 static const char *error_type(int status)
@@ -99,21 +100,21 @@ static json_t *message_error(const struct http_request *q, const struct err *err
 
 	snprintf(id, sizeof(id), "req_%s", q->id);
 	return json_pack("{s:s, s:{s:s, s:o}, s:s}", "type", "error", "error", "type",
-			 error_type(reply_status(err->code)), "message", text_json(err->text),
+			 error_type(status_of(err->code)), "message", text_json(err->text),
 			 "request_id", id);
 }
 
 json_t *reply_error_object(const struct http_request *q, const struct err *err)
 {
-	if (reply_status(err->code) >= 500)
+	if (status_of(err->code) >= 500)
 		log_request(LOG_WARN, q->id, "%s", err->text);
 	if (!strcmp(q->path, "/v1/messages"))
 		return message_error(q, err);
 	/* The text may quote bytes of a path, of a child's output, or half a letter. */
-	if (!reply_is_openai(q))
+	if (!is_openai(q))
 		return json_pack("{s:o}", "error", text_json(err->text));
 	return json_pack("{s:{s:o, s:s, s:n, s:n}}", "error", "message", text_json(err->text),
-			 "type", error_type(reply_status(err->code)), "param", "code");
+			 "type", error_type(status_of(err->code)), "param", "code");
 }
 
 void reply_error(struct http_request *q, const struct err *err)
@@ -121,15 +122,15 @@ void reply_error(struct http_request *q, const struct err *err)
 	/* Clients that were turned away should not come back at once. */
 	if (err->code == -EBUSY)
 		http_add_header(q, "Retry-After", "1");
-	reply_json(q, reply_status(err->code), reply_error_object(q, err));
+	reply_json(q, status_of(err->code), reply_error_object(q, err));
 }
 
 void reply_invalid(struct http_request *q, const struct err *err)
 {
-	send_json(q, reply_status(err->code), TYPE_JSON_UTF8, reply_error_object(q, err));
+	send_json(q, status_of(err->code), TYPE_JSON_UTF8, reply_error_object(q, err));
 }
 
 void reply_plain_error(struct http_request *q, const struct err *err)
 {
-	send_json(q, reply_status(err->code), TYPE_JSON, reply_error_object(q, err));
+	send_json(q, status_of(err->code), TYPE_JSON, reply_error_object(q, err));
 }

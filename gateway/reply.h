@@ -11,9 +11,6 @@
 #define TYPE_JSON      "application/json"
 #define TYPE_JSON_UTF8 "application/json; charset=utf-8"
 
-bool reply_is_openai(const struct http_request *q);
-int reply_status(int code);                     /* error code -> HTTP status */
-
 /* value is consumed. */
 void reply_json(struct http_request *q, int status, json_t *value);
 /* Any failure in the work. */
