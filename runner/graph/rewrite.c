@@ -28,13 +28,14 @@ static void count_uses(const struct graph *g, struct use *uses)
 	}
 }
 
-/* The node that makes operand k of n and could go with it, or NULL. */
+/* The node before n that makes its operand k and could go with it, or NULL. */
 static struct node *sole_maker(const struct graph *g, const struct use *uses, const struct node *n, unsigned k)
 {
 	const struct tensor *t = n->in[k].id ? graph_tensor_of(g, n->in[k]) : NULL;
 	const struct use *u = t ? &uses[t->root - 1] : NULL;
 
-	if (!t || t->root != n->in[k].id || t->host || u->reads != 1 || u->writes != 1)
+	if (!t || t->root != n->in[k].id || t->host || u->reads != 1 || u->writes != 1 ||
+	    &g->nodes[u->writer] >= n)
 		return NULL;
 	return &g->nodes[u->writer];
 }

@@ -11,13 +11,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static unsigned allowed_cpus(void)
 {
+	const long all = sysconf(_SC_NPROCESSORS_ONLN);
 	cpu_set_t set;
 
+	/* The kernel's mask may be longer than this one. */
 	if (sched_getaffinity(0, sizeof set, &set) < 0)
-		return 1;
+		return all > 0 ? (unsigned)all : 1;
 	return (unsigned)CPU_COUNT(&set);
 }
 

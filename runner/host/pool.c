@@ -9,7 +9,9 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "common/log.h"
 #include "runner/host/library_threads.h"
 
 enum { SCRATCH_ALIGN = 64 };
@@ -27,7 +29,7 @@ struct host_worker {
 
 struct host_pool {
 	struct host_worker *workers;            /* [0] is the owner's thread */
-	unsigned n, n_started;
+	unsigned n;
 	struct scratch shared[HOST_SLOTS];
 	host_cancelled cancelled;
 	void *context;
@@ -194,6 +196,21 @@ static int start_thread(struct host_worker *w)
 	return r;
 }
 
+/* As many as the system allows: fewer are slower, no more. */
+static void start_threads(struct host_pool *p)
+{
+	unsigned started = 1;
+	int r = 0;
+
+	for (unsigned i = 0; i < p->n; i++)
+		p->workers[i].pool = p;
+	while (started < p->n && !(r = start_thread(&p->workers[started])))
+		started++;
+	if (r)
+		log_warn("host threads: %u of %u could be started: %s", started, p->n, strerror(r));
+	p->n = started;
+}
+
 int host_pool_create(unsigned threads, struct host_pool **ret, struct err *err)
 {
 	struct host_pool *p = calloc(1, sizeof *p);
@@ -205,15 +222,11 @@ int host_pool_create(unsigned threads, struct host_pool **ret, struct err *err)
 	pthread_cond_init(&p->done, NULL);
 	p->n = threads ? threads : 1;
 	p->workers = calloc(p->n, sizeof *p->workers);
-	for (unsigned i = 0; p->workers && i < p->n; i++)
-		p->workers[i].pool = p;
-	for (p->n_started = 1; p->workers && p->n_started < p->n; p->n_started++)
-		if (start_thread(&p->workers[p->n_started]))
-			break;
-	if (!p->workers || p->n_started < p->n) {
+	if (!p->workers) {
 		host_pool_destroy(&p);
-		return err_set(err, -EAGAIN, "host threads: %u cannot be started", threads);
+		return err_set(err, -ENOMEM, "host threads: out of memory");
 	}
+	start_threads(p);
 	*ret = p;
 	return 0;
 }
@@ -229,7 +242,7 @@ void host_pool_destroy(struct host_pool **pointer)
 	p->ending = true;
 	pthread_cond_broadcast(&p->wake);
 	pthread_mutex_unlock(&p->mutex);
-	for (unsigned i = 1; i < p->n_started; i++)
+	for (unsigned i = 1; p->workers && i < p->n; i++)
 		pthread_join(p->workers[i].thread, NULL);
 	for (unsigned i = 0; p->workers && i < p->n; i++)
 		for (unsigned slot = 0; slot < HOST_SLOTS; slot++)

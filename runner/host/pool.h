@@ -15,6 +15,7 @@
 struct host_pool;
 struct host_worker;                             /* one of its threads, as a task sees it */
 
+/* That many threads, the caller's among them, or as many as there may be. -ENOMEM. */
 int host_pool_create(unsigned threads, struct host_pool **ret, struct err *err);
 void host_pool_destroy(struct host_pool **p);
 unsigned host_pool_threads(const struct host_pool *p);
