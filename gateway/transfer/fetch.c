@@ -560,6 +560,15 @@ const char *fetch_header(const struct fetch *f, const char *name)
 	return curl_easy_header(f->easy, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK ? h->value : NULL;
 }
 
+void fetch_each_header(const struct fetch *f, void (*each)(void *arg, const char *name, const char *value),
+		       void *arg)
+{
+	struct curl_header *h = NULL;
+
+	while ((h = curl_easy_nextheader(f->easy, CURLH_HEADER, -1, h)))
+		each(arg, h->name, h->value);
+}
+
 const char *fetch_url(const struct fetch *f)
 {
 	return f->url;

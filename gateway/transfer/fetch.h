@@ -66,6 +66,9 @@ void fetch_resume(struct fetch *f);             /* after FETCH_PAUSE */
 long fetch_status(const struct fetch *f);
 /* NULL when absent; valid until the next call. */
 const char *fetch_header(const struct fetch *f, const char *name);
+/* Every header of the answer. */
+void fetch_each_header(const struct fetch *f, void (*each)(void *arg, const char *name, const char *value),
+		       void *arg);
 const char *fetch_url(const struct fetch *f);
 bool fetch_is_private(const struct fetch *f);   /* whom it talked to is near */
 /* What was collected, NUL-terminated, at most FETCH_BODY_MAX bytes; more is an error of a 200. */

@@ -104,7 +104,7 @@ static int make_headers(struct call *c, struct curl_slist **ret)
 	bool known = is_at_registry(c) && !c->order.bare;
 	int r = add_header(ret, known ? c->registry->authorization : NULL);
 
-	for (size_t i = 0; r == 0 && i < 4 && c->order.headers[i]; i++)
+	for (size_t i = 0; r == 0 && i < CALL_HEADERS && c->order.headers[i]; i++)
 		r = add_header(ret, c->order.headers[i]);
 	/* Only where a redirect may come instead of taking the body. */
 	if (r == 0 && c->order.has_body && !c->registry->site.ollama)
@@ -129,7 +129,7 @@ int call_send(struct call *c, struct err *err)
 
 static void call_free(struct call *c)
 {
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < CALL_HEADERS; i++)
 		free((char *)(uintptr_t)c->order.headers[i]);
 	free((char *)(uintptr_t)c->order.method);
 	free((char *)(uintptr_t)c->order.url);
@@ -223,7 +223,7 @@ static int copy_order(struct call *c, const struct call_order *order)
 	c->order.method = strdup(order->method);
 	c->order.url = strdup(order->url);
 	failed = !c->order.method || !c->order.url;
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < CALL_HEADERS; i++) {
 		c->order.headers[i] = order->headers[i] ? strdup(order->headers[i]) : NULL;
 		failed = failed || (order->headers[i] && !c->order.headers[i]);
 	}
@@ -275,6 +275,13 @@ long call_status(const struct call *c)
 const char *call_header(const struct call *c, const char *name)
 {
 	return c->fetch ? fetch_header(c->fetch, name) : NULL;
+}
+
+void call_each_header(const struct call *c, void (*each)(void *arg, const char *name, const char *value),
+		      void *arg)
+{
+	if (c->fetch)
+		fetch_each_header(c->fetch, each, arg);
 }
 
 const char *call_body(const struct call *c, size_t *ret_len)

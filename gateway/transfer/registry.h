@@ -27,10 +27,11 @@ char *registry_url(const struct registry *r, const char *rest);
  * calls that need it; redirects are followed where asked, without the token elsewhere.
  */
 struct call;
+#define CALL_HEADERS 20
 
 struct call_order {
 	const char *method, *url;
-	const char *headers[4];         /* "Accept: ...", up to the first NULL */
+	const char *headers[CALL_HEADERS];      /* "Accept: ...", up to the first NULL */
 	bool has_body;
 	uint64_t body_size;
 	bool follow;                    /* redirects */
@@ -54,6 +55,8 @@ void call_resume(struct call *c);
 /* Of the answer; in head() and done(). 0, NULL, "" where no answer came. */
 long call_status(const struct call *c);
 const char *call_header(const struct call *c, const char *name);
+void call_each_header(const struct call *c, void (*each)(void *arg, const char *name, const char *value),
+		      void *arg);
 const char *call_body(const struct call *c, size_t *ret_len);
 const char *call_url(const struct call *c);     /* where it came from in the end */
 bool call_is_elsewhere(const struct call *c);   /* not from the registry's own host */

@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
+
+#include <openssl/evp.h>
 
 #include "gateway/transfer/retry.h"
 #include "gateway/transfer/upload.h"
@@ -30,6 +33,11 @@ struct blob_upload {
 	struct call *call;
 	char *session;                  /* where the next request goes */
 	bool looked;                    /* it is not there */
+	EVP_MD_CTX *md5;                /* of what is sent, where the public registry asks for it */
+	bool with_etag;
+	char *part;                     /* where the body goes instead */
+	char *signed_headers[CALL_HEADERS];     /* that go with it */
+	size_t n_signed;
 	int fd;
 	uint64_t sent;
 	struct err why;
@@ -37,13 +45,26 @@ struct blob_upload {
 
 /* ---- the end ---- */
 
+static void forget_session(struct blob_upload *u)
+{
+	free(u->session);
+	free(u->part);
+	u->session = u->part = NULL;
+	for (size_t i = 0; i < u->n_signed; i++)
+		free(u->signed_headers[i]);
+	u->n_signed = 0;
+	u->with_etag = false;
+	u->sent = 0;
+}
+
 static void upload_free(struct blob_upload *u)
 {
+	forget_session(u);
+	EVP_MD_CTX_free(u->md5);
 	call_cancel(u->call);
 	slot_leave(&u->all->slots, &u->slot);
 	retry_finish(&u->retry);
 	registry_unref(u->registry);
-	free(u->session);
 	free(u);
 }
 
@@ -75,7 +96,7 @@ static void try_later(struct blob_upload *u, int64_t retry_after)
 {
 	struct err err;
 
-	u->sent = 0;
+	forget_session(u);
 	slot_leave(&u->all->slots, &u->slot);
 	if (retry_later(&u->retry, retry_after))
 		return;
@@ -127,8 +148,13 @@ static ssize_t read_blob(void *owner, uint64_t offset, void *to, size_t max)
 	struct blob_upload *u = owner;
 	ssize_t n = pread(u->fd, to, max, (off_t)offset);
 
-	if (n > 0)
-		u->sent = offset + (uint64_t)n;
+	if (n <= 0)
+		return n;
+	u->sent = offset + (uint64_t)n;
+	if (u->md5 && offset == 0)
+		EVP_DigestInit_ex(u->md5, EVP_md5(), NULL);
+	if (u->md5)
+		EVP_DigestUpdate(u->md5, to, (size_t)n);
 	return n;
 }
 
@@ -147,16 +173,34 @@ static void on_ended(void *owner, struct call *c, const struct err *err)
 
 static const struct call_handler end_handler = { .body = read_blob, .done = on_ended };
 
+/* "&etag=<MD5 of the parts' MD5s>-<how many>": we send one. */
+static void print_etag(struct blob_upload *u, char *ret, size_t size)
+{
+	unsigned char part[EVP_MAX_MD_SIZE], all[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+	size_t n;
+
+	ret[0] = '\0';
+	if (!u->with_etag || EVP_DigestFinal_ex(u->md5, part, &len) != 1 ||
+	    EVP_Digest(part, len, all, &len, EVP_md5(), NULL) != 1)
+		return;
+	n = (size_t)snprintf(ret, size, "&etag=");
+	for (unsigned i = 0; i < len && n + 2 < size; i++)
+		n += (size_t)snprintf(ret + n, size - n, "%02x", all[i]);
+	snprintf(ret + n, size - n, "-1");
+}
+
 /* The session's end, with the blob or behind it. */
 static void end(struct blob_upload *u, bool with_blob)
 {
-	char query[DIGEST_SIZE + 16], *url;
+	char query[DIGEST_SIZE + 96], etag[64], *url;
 	struct call_order order = {
 		.method = "PUT", .has_body = true, .body_size = with_blob ? u->blob->size : 0,
 		.headers = { "Content-Type: application/octet-stream" },
 	};
 
-	snprintf(query, sizeof(query), "digest=%s", u->blob->digest);
+	print_etag(u, etag, sizeof(etag));
+	snprintf(query, sizeof(query), "digest=%s%s", u->blob->digest, etag);
 	url = url_add_query(u->session, query);
 	order.url = url;
 	call(u, &order, &end_handler);
@@ -188,12 +232,88 @@ static void fail_location(struct blob_upload *u)
 	finish(u, &u->why);
 }
 
+/* ---- what only the public registry does: the body goes elsewhere ---- */
+
+static void on_part_put(void *owner, struct call *c, const struct err *err)
+{
+	struct blob_upload *u = owner;
+	long status = call_status(c);
+
+	u->call = NULL;
+	if (!err && (status == 200 || status == 201 || (status == 202 && u->with_etag)))
+		end(u, false);
+	else if (!err && retry_is_final(status))
+		try_later(u, -1);       /* an address that has expired: the next session has another */
+	else
+		fail(u, c, err, true);
+}
+
+static const struct call_handler part_handler = { .body = read_blob, .done = on_part_put };
+
+/* No token goes there, and the address stays as it came. */
+static void put_part(struct blob_upload *u)
+{
+	struct call_order order = {
+		.method = "PUT", .url = u->part, .has_body = true, .body_size = u->blob->size, .bare = true,
+		.headers = { "Content-Type: application/octet-stream" },
+	};
+	size_t n = 1;
+
+	for (size_t i = 0; i < u->n_signed; i++) {
+		bool replaces = !strncasecmp(u->signed_headers[i], "Content-Type:", 13);
+
+		order.headers[replaces ? 0 : n++] = u->signed_headers[i];
+	}
+	call(u, &order, &part_handler);
+}
+
+static void keep_signed(void *arg, const char *name, const char *value)
+{
+	static const char prefix[] = "X-Signed-Header-";
+	struct blob_upload *u = arg;
+	char *line;
+
+	if (strncasecmp(name, prefix, strlen(prefix)) || u->n_signed >= CALL_HEADERS - 2)
+		return;
+	if (!strcasecmp(name + strlen(prefix), "Authorization"))
+		return;
+	if (asprintf(&line, "%s: %s", name + strlen(prefix), value) >= 0)
+		u->signed_headers[u->n_signed++] = line;
+}
+
+/* Takes the place that a header of the answer names; false when there is none. */
+static bool take_part(struct blob_upload *u, const struct call *c, const char *header)
+{
+	const char *place = registry_site(u->registry)->ollama ? call_header(c, header) : NULL;
+
+	free(u->part);
+	u->part = place ? url_resolve(call_url(c), place) : NULL;
+	if (u->part && !strncmp(call_url(c), "https:", 6) && strncmp(u->part, "https:", 6)) {
+		free(u->part);
+		u->part = NULL;
+	}
+	return u->part;
+}
+
+/* ---- the usual way ---- */
+
 static void on_streamed(void *owner, struct call *c, const struct err *err)
 {
 	struct blob_upload *u = owner;
 
 	u->call = NULL;
-	if (err || call_status(c) != 202)
+	if (!err && call_status(c) == 307 && take_part(u, c, "Location")) {
+		const char *session = call_header(c, "Docker-Upload-Location");
+		char *url = session ? url_resolve(call_url(c), session) : NULL;
+
+		if (!url) {
+			fail_location(u);
+			return;
+		}
+		free(u->session);
+		u->session = url;
+		put_part(u);
+	} else if (err || call_status(c) != 202)
 		fail(u, c, err, true);
 	else if (!take_session(u, c))
 		fail_location(u);
@@ -213,6 +333,8 @@ static void stream(struct blob_upload *u)
 
 	snprintf(range, sizeof(range), "Content-Range: 0-%" PRIu64, u->blob->size - 1);
 	order.headers[1] = range;
+	u->with_etag = u->md5;
+	order.headers[2] = u->md5 ? "X-Redirect-Uploads: 1" : NULL;
 	call(u, &order, &stream_handler);
 }
 
@@ -228,6 +350,9 @@ static void on_begun(void *owner, struct call *c, const struct err *err)
 		finish(u, NULL);
 	} else if (!take_session(u, c)) {
 		fail_location(u);
+	} else if (take_part(u, c, "X-Direct-Upload-URL")) {
+		call_each_header(c, keep_signed, u);
+		put_part(u);
 	} else if (u->blob->size < MONOLITHIC) {
 		end(u, true);
 	} else {
@@ -240,11 +365,18 @@ static const struct call_handler begin_handler = { .done = on_begun };
 static void begin_session(struct blob_upload *u)
 {
 	struct call_order order = { .method = "POST", .has_body = true };
-	char rest[700], *url;
+	char rest[700], length[64], *url;
 
+	if (registry_site(u->registry)->ollama) {
+		snprintf(length, sizeof(length), "X-Content-Length: %" PRIu64, u->blob->size);
+		order.headers[0] = "X-Redirect-Uploads: 2";
+		order.headers[1] = length;
+	}
 	if (u->mount_from)
 		snprintf(rest, sizeof(rest), "blobs/uploads/?mount=%s&from=%.400s", u->blob->digest,
 			 u->mount_from);
+	else if (registry_site(u->registry)->ollama)
+		snprintf(rest, sizeof(rest), "blobs/uploads/?digest=%s", u->blob->digest);
 	else
 		snprintf(rest, sizeof(rest), "blobs/uploads/");
 	url = registry_url(u->registry, rest);
@@ -309,6 +441,7 @@ int blob_upload_start(struct transfers *t, struct registry *r, const struct imag
 	u->handler = handler;
 	u->owner = owner;
 	u->slot = (struct slot){ .go = go, .owner = u };
+	u->md5 = registry_site(r)->ollama ? EVP_MD_CTX_new() : NULL;
 	if (retry_init(&u->retry, t->base, t->retry_ns, want_slot, u, err) < 0) {
 		upload_free(u);
 		return err->code;

@@ -180,6 +180,15 @@ class Tokens(Listening):
 class ProxyHandler(Quiet):
     """Forwards to the registry; owner.rule(request) may say what to do instead."""
 
+    def handle_expect_100(self):
+        """Not before it is known whether the body is wanted."""
+        return True
+
+    def go_on(self):
+        if self.headers.get("Expect", "").lower() == "100-continue":
+            self.send_response_only(100)
+            self.end_headers()
+
     def handle_any(self):
         owner = self.owner
         request = Request(self)
@@ -190,7 +199,11 @@ class ProxyHandler(Quiet):
             owner.released.wait(PATIENCE)
             self.close_connection = True
         elif "answer" in rule:
-            self.drain()
+            if rule.get("early"):
+                self.close_connection = True
+            else:
+                self.go_on()
+                request.received = self.drain()
             self.answer(*rule["answer"])
         else:
             self.forward(request, rule)
@@ -199,11 +212,13 @@ class ProxyHandler(Quiet):
 
     def drain(self):
         left = int(self.headers.get("Content-Length") or 0)
+        total = left
         while left:
             data = self.rfile.read(min(left, 65536))
             if not data:
                 break
             left -= len(data)
+        return total - left
 
     def read_body(self, request, rule):
         """Pieces of the client's body."""
@@ -217,6 +232,7 @@ class ProxyHandler(Quiet):
             yield data
 
     def forward(self, request, rule):
+        self.go_on()
         headers = {name: value for name, value in self.headers.items()
                    if not (rule.get("ignore_range") and name.lower() == "range")}
         upstream = http.client.HTTPConnection("127.0.0.1", self.owner.registry.port, timeout=PATIENCE)

@@ -1,4 +1,5 @@
 """POST /api/push to Debian's registry, through a proxy that breaks things."""
+import hashlib
 import json
 import os
 
@@ -194,6 +195,66 @@ class Push(TransferTest):
         self.succeeds(self.push(self.mine()))
         self.check_pushed(model)
         self.assertTrue(any("mount=" in request.path for request in self.proxy.requests))
+
+    def know_ollama(self):
+        folder = os.path.join(self.gateway.folder, ".config", "easel")
+        os.makedirs(folder)
+        with open(os.path.join(folder, "registries.json"), "w", encoding="utf-8") as file:
+            json.dump({self.proxy.host: {"ollama": True}}, file)
+
+    def test_direct_upload(self):
+        """The public registry's way: the body goes to a signed address, then the session is committed."""
+        store, stored = registry.Proxy(self.registry), {}
+        self.addCleanup(store.close)
+        model = self.make(2 * MIB, 5)
+        self.place(model)
+        self.know_ollama()
+        store.reset(lambda request: {"answer": (200, b"")})
+
+        def rule(request):
+            if request.method == "POST":
+                digest = request.path.rsplit("=", 1)[1]
+                stored[digest] = request.headers["X-Content-Length"]
+                return {"answer": (202, b"", {
+                    "Location": f"http://{self.proxy.host}/session/{digest}?x=y",
+                    "X-Direct-Upload-URL": f"http://{store.host}/put/{digest}?sig=a%2Fb",
+                    "X-Signed-Header-Content-Type": "text/x", "X-Signed-Header-X-Sum": "17"})}
+            return {"answer": (404 if request.method == "HEAD" else 201, b"")}
+        self.proxy.reset(rule)
+        self.succeeds(self.push(self.mine()))
+        self.assertEqual(stored, {digest: str(len(data)) for digest, data in model.blobs.items()})
+        self.assertEqual({r.path: r.headers["Content-Length"] for r in store.requests},
+                         {f"/put/{digest}?sig=a%2Fb": size for digest, size in stored.items()})
+        for request in store.requests:
+            self.assertEqual((request.method, request.headers["Content-Type"], request.headers["X-Sum"],
+                              "Authorization" in request.headers), ("PUT", "text/x", "17", False))
+        commits = {r.path for r in self.proxy.requests if r.path.startswith("/session/")}
+        self.assertEqual(commits, {f"/session/{digest}?x=y&digest={digest}" for digest in stored})
+
+    def test_redirected_part(self):
+        """307 to a PATCH: the part goes there by PUT, and its MD5 into the end."""
+        store = registry.Proxy(self.registry)
+        self.addCleanup(store.close)
+        model = self.make(65 * MIB)
+        self.place(model)
+        self.know_ollama()
+        store.reset(lambda request: {"answer": (200, b"")})
+
+        def rule(request):
+            if request.method == "POST":
+                return {"answer": (202, b"", {"Location": "/session/1"})}
+            if request.method == "PATCH":
+                return {"early": True, "answer": (307, b"", {"Location": f"http://{store.host}/part?sig=1",
+                                                             "Docker-Upload-Location": "/session/2"})}
+            return {"answer": (404 if request.method == "HEAD" else 201, b"")}
+        self.proxy.reset(rule)
+        self.succeeds(self.push(self.mine()))
+        data = max(model.blobs.values(), key=len)
+        etag = hashlib.md5(hashlib.md5(data).digest()).hexdigest() + "-1"
+        digest = model.layers[0]["digest"]
+        self.assertIn(f"/session/2?digest={digest}&etag={etag}", [r.path for r in self.proxy.requests])
+        self.assertEqual([(r.method, r.path, r.received) for r in store.requests],
+                         [("PUT", "/part?sig=1", len(data))])
 
     def test_location_of_nowhere(self):
         model = self.make(1000)

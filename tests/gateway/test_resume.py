@@ -167,7 +167,9 @@ class Resume(TransferTest):
         with open(f"/proc/{self.gateway.process.pid}/status", encoding="utf-8") as file:
             peak = int(re.search(r"VmHWM:\s+(\d+) kB", file.read()).group(1)) * 1024
         print(f"peak {peak / 1e6:.0f} MB, slowest answer {slowest * 1e3:.0f} ms")
-        self.assertLess(peak, 200e6)
+        with open(f"/proc/{self.gateway.process.pid}/maps", encoding="utf-8") as file:
+            if "asan" not in file.read():       # which keeps what was freed
+                self.assertLess(peak, 200e6)
         self.assertLess(slowest, 2)
         check_store(self.root, self.registry.host, "library/large")
 
