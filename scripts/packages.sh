@@ -6,7 +6,7 @@ build_packages="gcc pkg-config meson ninja-build glslang-tools libvulkan-dev
 run_packages="mesa-vulkan-drivers"
 test_packages="clang libclang-rt-14-dev libcmocka-dev vulkan-validationlayers
   python3 python3-venv zsh fish shellcheck mandoc docker-registry openssl
-  openssh-client"
+  openssh-client curl jq"
 
 # install_packages NAME...: installs what is missing, as root or through sudo.
 install_packages()
