@@ -3,7 +3,6 @@
  * whole. GPU thread.
  */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,104 +12,14 @@
 
 enum { RGB = 3 };
 
-/* Sides of tiles in eighths, tried in this order when the whole does not fit. */
+/*
+ * Sides of tiles in eighths, tried in this order when the whole does not fit. Smaller
+ * ones show: every tile normalizes by its own statistics.
+ */
 static const uint32_t tile_sides[] = { 128, 96, 64 };
 enum { N_TILE_SIDES = sizeof tile_sides / sizeof tile_sides[0] };
 
-/* ---- statistics that tiles share ---- */
-
-/* Those of one norm: sums over tiles, then [2, channels] as norms take them. */
-struct shared_norm {
-	uint32_t channels;
-	double *sums;                           /* of means, then of squares */
-	float *stats;
-};
-struct shared_norms {
-	unsigned n;
-	double weight;                          /* of all tiles summed */
-	struct shared_norm norm[VAE_MAX_NORMS];
-};
-
-static void shared_finish(struct shared_norms *all)
-{
-	unsigned i;
-
-	for (i = 0; all && i < all->n; i++) {
-		free(all->norm[i].sums);
-		free(all->norm[i].stats);
-	}
-	free(all);
-}
-
-static bool shared_prepare(struct shared_norms *all, const struct vae_norms *norms)
-{
-	unsigned i;
-
-	for (i = all->n; i < norms->n; i++, all->n++) {
-		struct shared_norm *s = &all->norm[i];
-
-		s->channels = norms->stats[i].cols;
-		s->sums = calloc(2 * s->channels, sizeof *s->sums);
-		s->stats = calloc(2 * s->channels, sizeof *s->stats);
-		if (!s->sums || !s->stats)
-			return false;
-	}
-	return true;
-}
-
-/* 1 / rstd^2 is variance + eps, and so is what becomes of its mean over tiles. */
-static int shared_add(struct shared_norms *all, struct graph *g, const struct vae_norms *norms,
-		      double weight)
-{
-	unsigned i;
-	uint32_t c;
-
-	if (!shared_prepare(all, norms))
-		return -ENOMEM;
-	all->weight += weight;
-	for (i = 0; i < all->n; i++) {
-		const struct shared_norm *s = &all->norm[i];
-		const float *mean = s->stats, *rstd = s->stats + s->channels;
-
-		graph_read(g, norms->stats[i], s->stats);
-		for (c = 0; c < s->channels; c++) {
-			const double m = mean[c], r = rstd[c];
-
-			s->sums[c] += weight * m;
-			s->sums[s->channels + c] += weight * (1 / (r * r) + m * m);
-		}
-	}
-	return 0;
-}
-
-static void shared_settle(struct shared_norms *all)
-{
-	unsigned i;
-	uint32_t c;
-
-	for (i = 0; i < all->n; i++) {
-		const struct shared_norm *s = &all->norm[i];
-
-		for (c = 0; c < s->channels; c++) {
-			const double m = s->sums[c] / all->weight;
-			const double squares = s->sums[s->channels + c] / all->weight;
-
-			s->stats[c] = (float)m;
-			s->stats[s->channels + c] = (float)(1 / sqrt(squares - m * m));
-		}
-	}
-}
-
-static void shared_give(const struct shared_norms *all, struct graph *g,
-			const struct vae_norms *norms)
-{
-	unsigned i;
-
-	for (i = 0; i < norms->n; i++)
-		graph_write(g, norms->stats[i], all->norm[i].stats);
-}
-
-/* ---- both ways: stages of shape { h, w, mode of the norms } ---- */
+/* ---- both ways: stages of shape { h, w } ---- */
 
 struct passage;
 
@@ -129,8 +38,6 @@ struct passage {
 	struct stage_set *set;
 	const float *from;                      /* the whole of what goes in */
 	uint32_t h, w;
-	enum vae_norms_mode mode;
-	struct shared_norms *shared;            /* NULL: tiles normalize each by its own */
 };
 
 static uint32_t min_u32(uint32_t a, uint32_t b)
@@ -175,7 +82,7 @@ static int run_tile(void *context, const struct tile *t, float *ret, struct err 
 {
 	const struct passage *g = context;
 	struct workshop *shop = &g->p->shop;
-	const uint32_t shape[STAGE_DIMS] = { t->h, t->w, g->mode };
+	const uint32_t shape[STAGE_DIMS] = { t->h, t->w };
 	struct stage *s;
 	int r;
 
@@ -184,29 +91,9 @@ static int run_tile(void *context, const struct tile *t, float *ret, struct err 
 		return r;
 	if (g->way->feed(g, s, t) < 0)
 		return err_set(err, -ENOMEM, "%s: out of memory", g->way->doing);
-	if (g->mode == VAE_NORMS_GIVEN)
-		shared_give(g->shared, s->graph, s->built);
 	r = stage_run(shop, s, "vae.", err);
-	if (r < 0)
-		return r;
-	graph_read(s->graph, s->out, ret);
-	if (g->mode == VAE_NORMS_TOLD &&
-	    shared_add(g->shared, s->graph, s->built, (double)t->h * t->w) < 0)
-		return err_set(err, -ENOMEM, "%s: out of memory", g->way->doing);
-	return 0;
-}
-
-/* All tiles once more than needed, to hear what they would normalize by. */
-static int share_norms(struct passage *g, const struct tile_grid *grid, float *scratch,
-		       struct err *err)
-{
-	int r;
-
-	g->mode = VAE_NORMS_TOLD;
-	r = tiles_run(grid, run_tile, g, scratch, err);
 	if (r == 0)
-		shared_settle(g->shared);
-	g->mode = VAE_NORMS_GIVEN;
+		graph_read(s->graph, s->out, ret);
 	return r;
 }
 
@@ -221,12 +108,9 @@ static int pass(struct passage *g, uint32_t scale, uint32_t channels, float *ret
 	r = plan(g->p, g->set, g->way, g->h, g->w, &grid.side, &bytes, err);
 	if (r < 0)
 		return r;
-	if (grid.side < g->h || grid.side < g->w) {
+	if (grid.side < g->h || grid.side < g->w)
 		log_debug("%s %ux%u latents in tiles of %u", g->way->doing, g->w, g->h, grid.side);
-		r = g->shared ? share_norms(g, &grid, ret, err) : 0;
-	}
-	if (r == 0)
-		r = tiles_run(&grid, run_tile, g, ret, err);
+	r = tiles_run(&grid, run_tile, g, ret, err);
 	return r < 0 ? r : check_finite(ret, n, g->way->results, err);
 }
 
@@ -235,15 +119,9 @@ static int pass(struct passage *g, uint32_t scale, uint32_t channels, float *ret
 static int build_decode(const void *model, struct stage *s)
 {
 	const struct family_parts *parts = model;
-	struct vae_norms *norms = calloc(1, sizeof *norms);
 
-	if (!norms)
-		return -ENOMEM;
-	norms->mode = s->shape[2];
-	s->built = norms;
-	s->free_built = free;
 	s->out = parts->family->vae->build_decode(parts->vae, s->graph, s->shape[0], s->shape[1],
-						  norms, &s->in[0]);
+						  &s->in[0]);
 	return 0;
 }
 
@@ -295,11 +173,7 @@ int decode_latent(struct pipeline *p, const float *latent, uint32_t h, uint32_t 
 	const uint32_t scale = p->parts.family->vae->scale;
 	int r;
 
-	g.shared = calloc(1, sizeof *g.shared);
-	if (!g.shared)
-		return err_set(err, -ENOMEM, "decoding: out of memory");
 	r = pass(&g, scale, RGB, pixels, err);
-	shared_finish(g.shared);
 	if (r == 0)
 		workshop_tap(&p->shop, pixels, (size_t)h * scale * w * scale * RGB, "vae_out");
 	return r;

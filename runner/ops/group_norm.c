@@ -123,33 +123,21 @@ static const struct op_class apply = {
 	},
 };
 
-T op_group_stats(struct graph *g, T x, uint32_t groups, float eps)
+T op_group_norm(struct graph *g, T x, uint32_t groups, const struct weight *w, const struct weight *b,
+		float eps, bool silu)
 {
-	struct node join = { .op = &merge };
+	struct node join = { .op = &merge }, last = { .op = &apply, .weights = { w, b } };
 
 	graph_require(g, groups && x.cols % groups == 0, "group_norm: %u channels in %u groups", x.cols, groups);
+	graph_require(g, weight_given(w) && weight_given(b) && w->dim[0] == x.cols && b->dim[0] == x.cols,
+		      "group_norm: weight and bias must match %u channels", x.cols);
 	join.in[0] = graph_add(g, (struct node){ .op = &partial, .in = { x } }, ceil_div(x.rows, CHUNK),
 			       2 * tensor_stride(x));
 	*(struct group_norm_params *)join.params.bytes = (struct group_norm_params){
 		.n_rows = x.rows, .groups = groups, .channels = x.cols, .eps = eps,
 	};
-	return graph_add(g, join, 2, x.cols);
-}
-
-T op_group_apply(struct graph *g, T x, T stats, const struct weight *w, const struct weight *b, bool silu)
-{
-	struct node n = { .op = &apply, .in = { x, stats }, .weights = { w, b } };
-
-	graph_require(g, weight_given(w) && weight_given(b) && w->dim[0] == x.cols && b->dim[0] == x.cols,
-		      "group_norm: weight and bias must match %u channels", x.cols);
-	graph_require(g, stats.rows == 2 && stats.cols == x.cols, "group_norm: statistics of %u channels, not %u",
-		      stats.cols, x.cols);
-	((struct group_norm_params *)n.params.bytes)->silu = silu;
-	return graph_add(g, n, x.rows, x.cols);
-}
-
-T op_group_norm(struct graph *g, T x, uint32_t groups, const struct weight *w, const struct weight *b,
-		float eps, bool silu)
-{
-	return op_group_apply(g, x, op_group_stats(g, x, groups, eps), w, b, silu);
+	last.in[0] = x;
+	last.in[1] = graph_add(g, join, 2, x.cols);
+	((struct group_norm_params *)last.params.bytes)->silu = silu;
+	return graph_add(g, last, x.rows, x.cols);
 }

@@ -45,9 +45,6 @@ T op_layer_norm(struct graph *g, T x, float eps);
  */
 T op_group_norm(struct graph *g, T x, uint32_t groups, const struct weight *w, const struct weight *b,
 		float eps, bool silu);
-/* Its two halves: statistics [2, c], the groups' mean, then 1 / sqrt(var + eps); their use. */
-T op_group_stats(struct graph *g, T x, uint32_t groups, float eps);
-T op_group_apply(struct graph *g, T x, T stats, const struct weight *w, const struct weight *b, bool silu);
 
 enum rope_layout {
 	ROPE_INTERLEAVED,                       /* elements 2i, 2i+1 are pair i (image transformers) */

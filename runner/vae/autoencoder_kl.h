@@ -68,8 +68,7 @@ struct autoencoder_kl {
 };
 
 /* The network: autoencoder_kl.c. */
-T akl_build_decode(const void *self, struct graph *g, uint32_t h, uint32_t w,
-		   struct vae_norms *norms, T *ret_latent);
+T akl_build_decode(const void *self, struct graph *g, uint32_t h, uint32_t w, T *ret_latent);
 T akl_build_encode(const void *self, struct graph *g, uint32_t h, uint32_t w, T *ret_pixels);
 
 /* Latents on the host: autoencoder_kl_latents.c. */

@@ -11,22 +11,6 @@
  * and in all that calls this; the VAE's own latent ("eighths") has one position for
  * 8 x 8 pixels, so scale / 8 of them a side for one of the sampler's.
  */
-/*
- * Statistics of a decoder's group norms. Tiles that use their own differ in brightness and
- * colour; tiles that use those of the whole picture do not.
- */
-enum vae_norms_mode {
-	VAE_NORMS_OWN,                  /* computed and used */
-	VAE_NORMS_TOLD,                 /* also outputs */
-	VAE_NORMS_GIVEN,                /* inputs */
-};
-enum { VAE_MAX_NORMS = 256 };
-struct vae_norms {
-	enum vae_norms_mode mode;
-	unsigned n;                     /* as the decoder was built */
-	T stats[VAE_MAX_NORMS];         /* [2, channels]: mean, 1 / sqrt(variance + eps) */
-};
-
 struct vae_class {
 	uint32_t scale;                 /* pixels a side of one position: 8, or 16 where packed 2 x 2 */
 	/* The latent of a picture is drawn from the encoder's distribution, else its mean. */
@@ -36,8 +20,7 @@ struct vae_class {
 	void (*bind)(void *self, struct weights *w);    /* parts WEIGHTS_PICTURE and, to encode, WEIGHTS_ENCODER */
 	uint32_t (*latent_channels)(const void *self);  /* of the sampler's latent */
 	/* Adds the decoder for one latent (or tile); the result is [scale*h * scale*w, 3]. */
-	T (*build_decode)(const void *self, struct graph *g, uint32_t h, uint32_t w,
-			  struct vae_norms *norms, T *ret_latent);
+	T (*build_decode)(const void *self, struct graph *g, uint32_t h, uint32_t w, T *ret_latent);
 	/* latent [channels, h, w] as the sampler left it -> build_decode()'s input. 0 or -ENOMEM. */
 	int (*feed_decode)(const void *self, struct graph *g, T input, const float *latent,
 			   uint32_t h, uint32_t w);
