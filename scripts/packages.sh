@@ -5,7 +5,7 @@ build_packages="gcc pkg-config meson ninja-build glslang-tools libvulkan-dev
   libjpeg62-turbo-dev libwebp-dev libpcre2-dev libutf8proc-dev zlib1g-dev libdnnl-dev"
 run_packages="mesa-vulkan-drivers"
 test_packages="clang libclang-rt-14-dev libcmocka-dev vulkan-validationlayers
-  python3 python3-venv zsh fish shellcheck mandoc docker-registry"
+  python3 python3-venv zsh fish shellcheck mandoc docker-registry curl jq"
 
 # install_packages NAME...: installs what is missing, as root or through sudo.
 install_packages()

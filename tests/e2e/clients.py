@@ -1,8 +1,12 @@
-"""The real openai and ollama clients against the real server. Needs PyPI packages:
-run with the Python that EASEL_CLIENTS names (scripts/clients.sh makes it)."""
+"""The real openai and ollama clients against the real server, Python's and Node's. Needs
+packages: run with the Python that EASEL_CLIENTS names (scripts/clients.sh makes it); Node's
+are in the same folder, clients.mjs holds their tests."""
 import base64
 import io
 import os
+import re
+import shutil
+import subprocess
 import sys
 import unittest
 import urllib.request
@@ -16,7 +20,7 @@ except ImportError as error:
         sys.exit(77)
     raise
 
-from harness import EaselTest, read_png, write_png
+from harness import EaselTest, PATIENCE, SOURCE, read_file, read_png, wait_for, write_png
 
 
 class Clients(EaselTest):
@@ -146,13 +150,68 @@ class Clients(EaselTest):
         self.assertEqual((caught.exception.status_code, caught.exception.error),
                          (400, "invalid image 0: not a PNG, JPEG or WebP file"))
 
+    def ollama_names(self):
+        return sorted(model.model for model in self.ollama.list().models)
+
     def test_ollama_models(self):
-        self.assertEqual([model.model for model in self.ollama.list().models], ["demo:latest"])
-        self.assertIn("image", self.ollama.show("demo").capabilities)
+        self.assertEqual(self.ollama_names(), ["demo:latest"])
+        (listed,) = self.ollama.list().models
+        shown = self.ollama.show("demo")
+        self.assertIn("image", shown.capabilities)
+        self.assertEqual(shown.details.family, listed.details.family)
+        self.assertRegex(shown.parameters, r"(?m)^width +128$")
         self.ollama.copy("demo", "copy")
+        self.assertEqual(self.ollama_names(), ["copy:latest", "demo:latest"])
         self.ollama.delete("copy")
-        self.ollama.generate(model="demo")
-        self.assertEqual(self.ollama.ps().models[0].model, "demo:latest")
+        self.assertEqual(self.ollama_names(), ["demo:latest"])
+
+    def test_ollama_create(self):
+        """From a model of the store; the new one has its own defaults."""
+        parts = list(self.ollama.create("made", from_="demo", stream=True,
+                                        parameters={"width": 64, "height": 96, "steps": 2}))
+        self.addCleanup(self.ollama.delete, "made")
+        self.assertEqual(parts[-1].status, "success")
+        answer = self.ollama.generate(model="made", prompt="a red circle")
+        self.assertEqual(read_png(base64.b64decode(answer.image))[:2], (64, 96))
+
+    def test_ollama_ps(self):
+        """Loaded by an empty prompt, unloaded by keep_alive 0."""
+        self.assertEqual(self.ollama.generate(model="demo").done_reason, "load")
+        (running,) = [model for model in self.ollama.ps().models if model.model == "demo:latest"]
+        self.assertGreater(running.size, 0)
+        self.assertGreater(running.expires_at, running.expires_at.now(running.expires_at.tzinfo))
+        self.assertEqual(self.ollama.generate(model="demo", keep_alive=0).done_reason, "unload")
+        wait_for("the model to be gone", lambda: "demo:latest" not in [model.model for model in self.ollama.ps().models])
+
+    def test_ollama_errors(self):
+        for status, error, call in (
+                (404, "model 'nope:latest' not found", lambda: self.ollama.show("nope")),
+                (404, 'model "nope" not found', lambda: self.ollama.copy("nope", "copy")),
+                (404, "model 'nope' not found", lambda: self.ollama.delete("nope")),
+                (404, "model 'nope' not found", lambda: list(self.ollama.generate("nope", "x", stream=True))),
+                (400, "invalid model name", lambda: self.ollama.create("a b", from_="demo"))):
+            with self.assertRaisesRegex(ollama.ResponseError, error) as caught:
+                call()
+            self.assertEqual(caught.exception.status_code, status)
+
+
+class NodeClients(EaselTest):
+    @classmethod
+    def prepare(cls):
+        if not shutil.which("node") or not os.path.isdir(os.path.join(sys.prefix, "node_modules", "openai")):
+            raise unittest.SkipTest("no Node with its clients (scripts/clients.sh installs them)")
+        cls.server.create_demo()
+
+    def test_node(self):
+        """clients.mjs comes from standard input: its modules are then those of the working folder."""
+        script = read_file(SOURCE, "tests", "e2e", "clients.mjs").decode()
+        result = subprocess.run(
+            ["node", "--test-reporter=tap", "--input-type=module", "-", f"http://127.0.0.1:{self.server.port}",
+             self.server.folder], input=script, cwd=sys.prefix, env=self.server.environment(),
+            capture_output=True, text=True, timeout=PATIENCE, check=False)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+        passed = re.search(r"(?m)^# pass (\d+)$", result.stdout)
+        self.assertEqual(int(passed.group(1)), script.count('\ntest("'), result.stdout)
 
 
 if __name__ == "__main__":
