@@ -20,7 +20,7 @@ except ImportError as error:
         sys.exit(77)
     raise
 
-from harness import EaselTest, PATIENCE, SOURCE, read_file, read_png, write_png
+from harness import EaselTest, PATIENCE, SOURCE, read_file, read_png, wait_for, write_png
 
 
 class Clients(EaselTest):
@@ -181,12 +181,12 @@ class Clients(EaselTest):
         self.assertGreater(running.size, 0)
         self.assertGreater(running.expires_at, running.expires_at.now(running.expires_at.tzinfo))
         self.assertEqual(self.ollama.generate(model="demo", keep_alive=0).done_reason, "unload")
-        self.assertNotIn("demo:latest", [model.model for model in self.ollama.ps().models])
+        wait_for("the model to be gone", lambda: "demo:latest" not in [model.model for model in self.ollama.ps().models])
 
     def test_ollama_errors(self):
         for status, error, call in (
-                (404, "model 'nope' not found", lambda: self.ollama.show("nope")),
-                (404, "nope.* not found", lambda: self.ollama.copy("nope", "copy")),
+                (404, "model 'nope:latest' not found", lambda: self.ollama.show("nope")),
+                (404, 'model "nope" not found', lambda: self.ollama.copy("nope", "copy")),
                 (404, "model 'nope' not found", lambda: self.ollama.delete("nope")),
                 (404, "model 'nope' not found", lambda: list(self.ollama.generate("nope", "x", stream=True))),
                 (400, "invalid model name", lambda: self.ollama.create("a b", from_="demo"))):

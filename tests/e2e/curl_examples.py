@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import unittest
 
-from harness import DEMO, EaselTest, PATIENCE, binary, read_file, read_png
+from harness import DEMO, EaselTest, PATIENCE, binary, read_file, read_png, wait_for
 
 QUICK_START = 'ollama run z-image "a sunset over mountains"'
 
@@ -72,6 +72,7 @@ SIDE = 64
 STEPS = 3
 
 
+@unittest.skipUnless(shutil.which("curl"), "curl is not installed")
 class Examples(EaselTest):
     @classmethod
     def prepare(cls):
@@ -113,7 +114,7 @@ class Examples(EaselTest):
         output = self.bash(CLI_USAGE)
         self.assert_saved(output)
         self.assertRegex(output, r"(?m)^NAME .*\nz-image:latest ")
-        self.assertNotIn("z-image", self.bash("ollama ps"))
+        wait_for("the model to be stopped", lambda: "z-image" not in self.bash("ollama ps"))
 
     def test_request(self):
         answer = self.bash(f"curl -s http://localhost:11434/v1/images/generations -d '{REQUEST}'")
@@ -122,6 +123,7 @@ class Examples(EaselTest):
     def test_curl(self):
         self.assert_answer(json.loads(self.bash(CURL)))
 
+    @unittest.skipUnless(shutil.which("jq"), "jq is not installed")
     def test_save_to_file(self):
         self.assertEqual(self.bash(SAVE_TO_FILE), "")
         self.assert_picture(read_file(self.server.folder, "image.png"))
