@@ -82,9 +82,13 @@ static const char *match(const char *pattern, const char *name, size_t *ret_len)
 /* Newer files call the scales of norms weights. */
 static const char *old_suffix(const char *name, char *copy, size_t size)
 {
-	if (!strstr(name, "_norm.weight") || strlen(name) >= size)
+	static const char from[] = ".weight", to[] = ".scale";
+	const size_t len = strlen(name);
+
+	if (!text_ends_with(name, "_norm.weight") || len >= size)
 		return name;
-	snprintf(copy, size, "%.*s.scale", (int)(strlen(name) - strlen(".weight")), name);
+	memcpy(copy, name, len - strlen(from));
+	memcpy(copy + len - strlen(from), to, sizeof to);
 	return copy;
 }
 
