@@ -75,6 +75,7 @@ int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m
 		  void (*progress)(void *context, uint64_t completed, uint64_t total),
 		  void *context, struct pipeline **ret, struct err *err)
 {
+	const uint64_t budget_mib = settings_u64("VAE_BUDGET", 0);
 	struct pipeline *p = calloc(1, sizeof *p);
 	int r;
 
@@ -89,7 +90,7 @@ int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m
 		return r;
 	}
 	set_defaults(p);
-	p->vae_budget = settings_u64("VAE_BUDGET", 0) << 20;
+	p->vae_budget = budget_mib < UINT32_MAX ? budget_mib << 20 : UINT64_MAX;
 	p->default_workspace = plan_default(p);
 	*ret = p;
 	return 0;

@@ -43,40 +43,11 @@ static void dispatch(const struct node *n, const struct vk_limits *limits, enum 
 	p->w_stride = gemm_dispatch(n, limits, form, rows, n->out.cols, d);
 }
 
-static void dispatch_shuffle(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
-			 struct vk_dispatch *d)
-{
-	(void)row0;
-	dispatch(n, limits, GEMM_SHUFFLE, rows, d);
-}
-
-static void dispatch_tile(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
-			 struct vk_dispatch *d)
-{
-	(void)row0;
-	dispatch(n, limits, GEMM_TILE, rows, d);
-}
-
-static void dispatch_tile_f16(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
-			 struct vk_dispatch *d)
-{
-	(void)row0;
-	dispatch(n, limits, GEMM_TILE_F16, rows, d);
-}
-
-static void dispatch_matrix(const struct node *n, const struct vk_limits *limits, uint32_t row0, uint32_t rows,
-			 struct vk_dispatch *d)
-{
-	(void)row0;
-	dispatch(n, limits, GEMM_MATRIX, rows, d);
-}
+GEMM_DISPATCHES(dispatch)
 
 const struct op_class conv3x3_op = {
 	.name = "conv3x3", .row_multiple = GEMM_ROWS_MAX, .row_flops = row_flops, .kernels = {
-		[KERNELS_SHUFFLE] = { .dispatch = dispatch_shuffle },
-		[KERNELS_TILE] = { .dispatch = dispatch_tile },
-		[KERNELS_TILE_F16] = { .dispatch = dispatch_tile_f16 },
-		[KERNELS_MATRIX] = { .dispatch = dispatch_matrix },
+		GEMM_KERNELS(dispatch),
 		[KERNELS_HOST] = { .run = host_conv3x3 },
 	},
 };

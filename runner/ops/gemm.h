@@ -16,6 +16,28 @@ enum gemm_form { GEMM_SHUFFLE, GEMM_TILE, GEMM_TILE_F16, GEMM_MATRIX, GEMM_FORMS
 	SHADER_##stem##_tile_f16_quant, SHADER_##stem##_tile_matrix_quant }
 
 /*
+ * An op with a function dispatch(node, limits, form, rows, d) for all forms: GEMM_DISPATCHES()
+ * makes what its kernels of each form call, GEMM_KERNELS() is their rows in op_class.kernels.
+ */
+#define GEMM_DISPATCH(dispatch, name, form) \
+	static void dispatch##_##name(const struct node *n, const struct vk_limits *limits, uint32_t row0, \
+				      uint32_t rows, struct vk_dispatch *d) \
+	{ \
+		(void)row0; \
+		dispatch(n, limits, form, rows, d); \
+	}
+#define GEMM_DISPATCHES(dispatch) \
+	GEMM_DISPATCH(dispatch, shuffle, GEMM_SHUFFLE) \
+	GEMM_DISPATCH(dispatch, tile, GEMM_TILE) \
+	GEMM_DISPATCH(dispatch, tile_f16, GEMM_TILE_F16) \
+	GEMM_DISPATCH(dispatch, matrix, GEMM_MATRIX)
+#define GEMM_KERNELS(name) \
+	[KERNELS_SHUFFLE] = { .dispatch = name##_shuffle }, \
+	[KERNELS_TILE] = { .dispatch = name##_tile }, \
+	[KERNELS_TILE_F16] = { .dispatch = name##_tile_f16 }, \
+	[KERNELS_MATRIX] = { .dispatch = name##_matrix }
+
+/*
  * Sets spec constants, formats of weight and bias, and groups for rows x n outputs.
  * Returns the texels of one weight row.
  */

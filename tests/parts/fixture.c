@@ -167,3 +167,17 @@ struct png_difference png_compare(const void *png, size_t len, const char *golde
 	free(want);
 	return d;
 }
+
+double fixture_squares(const struct buf *a, const struct buf *b)
+{
+	uint32_t w, h, w2, h2;
+	unsigned char *x = png_decode(a->data, a->len, &w, &h), *y = png_decode(b->data, b->len, &w2, &h2);
+	double sum = 0;
+
+	assert_true(w == w2 && h == h2);
+	for (size_t i = 0; i < (size_t)3 * w * h; i++)
+		sum += (x[i] - y[i]) * (double)(x[i] - y[i]);
+	free(x);
+	free(y);
+	return sum / (3.0 * w * h);
+}

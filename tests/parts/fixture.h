@@ -47,4 +47,7 @@ struct png_difference {
 /* Fails when the sizes differ. */
 struct png_difference png_compare(const void *png, size_t len, const char *golden_file);
 
+/* Mean square of the differences of two PNGs of one size, in parts of 255. */
+double fixture_squares(const struct buf *a, const struct buf *b);
+
 #endif

@@ -66,16 +66,7 @@ static double relative_error(const struct drawing *a, const struct drawing *b, c
 
 static double psnr(const struct buf *a, const struct buf *b)
 {
-	uint32_t w, h, w2, h2;
-	unsigned char *x = png_decode(a->data, a->len, &w, &h), *y = png_decode(b->data, b->len, &w2, &h2);
-	double sum = 0;
-
-	assert_true(w == w2 && h == h2);
-	for (size_t i = 0; i < (size_t)3 * w * h; i++)
-		sum += (x[i] - y[i]) * (double)(x[i] - y[i]);
-	free(x);
-	free(y);
-	return 10 * log10(255.0 * 255.0 / (sum / (3.0 * w * h)));
+	return 10 * log10(255.0 * 255.0 / fixture_squares(a, b));
 }
 
 static const struct row {

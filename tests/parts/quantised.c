@@ -41,20 +41,6 @@ static struct drawing draw(struct pipeline *p, unsigned prompt, uint32_t side, u
 	return d;
 }
 
-static double squares(const struct buf *a, const struct buf *b)
-{
-	uint32_t w, h, w2, h2;
-	unsigned char *x = png_decode(a->data, a->len, &w, &h), *y = png_decode(b->data, b->len, &w2, &h2);
-	double sum = 0;
-
-	assert_true(w == w2 && h == h2);
-	for (size_t i = 0; i < (size_t)3 * w * h; i++)
-		sum += (x[i] - y[i]) * (double)(x[i] - y[i]);
-	free(x);
-	free(y);
-	return sum / (3.0 * w * h);
-}
-
 static const struct row {
 	const char *quantize;
 	double psnr, saved;                     /* decibels at least; of the bytes, at least */
@@ -72,7 +58,7 @@ static void check_form(const struct row *row, const struct drawing *want)
 	for (unsigned i = 0; i < PROMPTS; i++) {
 		struct drawing d = draw(f.pipeline, i, 128, 20);
 
-		sum += squares(&want[i].png, &d.png) / PROMPTS;
+		sum += fixture_squares(&want[i].png, &d.png) / PROMPTS;
 		bytes = d.bytes;
 		buf_finish(&d.png);
 	}
@@ -112,8 +98,8 @@ static void expect_alike(struct fixture *f, const struct buf *want, double most)
 	if (pipeline_open(vk, f->store, f->manifest, NULL, NULL, &f->pipeline, &err) < 0)
 		fail_msg("%s", err.text);
 	got = draw(f->pipeline, 0, 64, 2);
-	if (squares(&got.png, want) > most)
-		fail_msg("a mean square of %g away", squares(&got.png, want));
+	if (fixture_squares(&got.png, want) > most)
+		fail_msg("a mean square of %g away", fixture_squares(&got.png, want));
 	buf_finish(&got.png);
 }
 
