@@ -31,6 +31,7 @@ static const struct field load_fields[] = {
 	FIELD(struct msg_load, digest, STR, .max = MAX_TEXT),
 	FIELD(struct msg_load, root, STR, .required = true, .max = MAX_TEXT),
 	FIELD(struct msg_load, manifest, JSON, .required = true),
+	FIELD(struct msg_load, prompt, STR, .max = LIMIT_PROMPT),
 	{ 0 }
 };
 static const struct field loading_fields[] = {

@@ -12,7 +12,7 @@
  * Typed messages between gateway and runner (docs/PROTOCOL.md). The rows of
  * proto.def make the enum, the names, and the checks of both directions.
  */
-#define PROTO_VERSION 5u
+#define PROTO_VERSION 6u
 #define PROTO_FD 3                      /* the runner's end of the socketpair */
 
 /* What the runner is doing, as both sides track it; a bit each. */
@@ -47,6 +47,7 @@ struct msg_load {
 	char *digest;                   /* of the manifest as it is stored, for pictures */
 	char *root;                     /* models directory */
 	json_t *manifest;               /* the manifest itself, so that a re-tag in between changes nothing */
+	char *prompt;                   /* of the first picture that waits; or NULL */
 };
 struct msg_loading { uint64_t completed, total; };      /* bytes */
 struct msg_ready {

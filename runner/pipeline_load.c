@@ -105,8 +105,7 @@ static int check_vocabulary(const struct pipeline *p, struct err *err)
 
 /* Bytes of all that is loaded before the first picture. */
 struct loaded {
-	weights_progress progress;
-	void *context;
+	const struct pipeline_loading *loading;
 	uint64_t before, total;
 };
 
@@ -115,28 +114,37 @@ static void on_part(void *context, uint64_t completed, uint64_t total)
 	const struct loaded *l = context;
 
 	(void)total;
-	if (l->progress)
-		l->progress(l->context, l->before + completed, l->total);
+	if (l->loading->progress)
+		l->loading->progress(l->loading->context, l->before + completed, l->total);
 }
 
-static int load_weights(struct pipeline *p, weights_progress progress, void *context,
-			struct err *err)
+/* Where weights stay in place there is nothing to read ahead: it would only delay the load. */
+static void encode_ahead(struct pipeline *p, const char *prompt)
 {
-	const uint64_t text = weights_part_bytes(p->weights, WEIGHTS_TEXT);
-	struct loaded l = {
-		.progress = progress, .context = context,
-		.total = text + weights_part_bytes(p->weights, WEIGHTS_PICTURE),
-	};
-	int r = weights_load(p->weights, p->shop.vk, WEIGHTS_TEXT, on_part, &l, err);
+	if (!prompt || vk_limits(p->shop.vk)->shares_memory)
+		return;
+	weights_read_ahead(p->weights, WEIGHTS_PICTURE);
+	caption_prepare(p, prompt);
+}
 
-	l.before = text;
-	if (r == 0)
-		r = weights_load(p->weights, p->shop.vk, WEIGHTS_PICTURE, on_part, &l, err);
-	return r;
+static int load_weights(struct pipeline *p, const struct pipeline_loading *loading, struct err *err)
+{
+	const uint64_t caption = weights_part_bytes(p->weights, WEIGHTS_CAPTION);
+	struct loaded l = {
+		.loading = loading,
+		.total = caption + weights_part_bytes(p->weights, WEIGHTS_PICTURE),
+	};
+	int r = weights_load(p->weights, p->shop.vk, WEIGHTS_CAPTION, on_part, &l, err);
+
+	if (r < 0)
+		return r;
+	encode_ahead(p, loading->prompt);
+	l.before = caption;
+	return weights_load(p->weights, p->shop.vk, WEIGHTS_PICTURE, on_part, &l, err);
 }
 
 int pipeline_load(struct pipeline *p, const struct store *s, const struct manifest *m,
-		  weights_progress progress, void *context, struct err *err)
+		  const struct pipeline_loading *loading, struct err *err)
 {
 	int r;
 
@@ -155,5 +163,5 @@ int pipeline_load(struct pipeline *p, const struct store *s, const struct manife
 		weights_use_stored_kernels(p->weights);
 	if (kernel_sets[p->shop.kernels.set].int8_rows)
 		weights_use_int8_rows(p->weights);
-	return r < 0 ? r : load_weights(p, progress, context, err);
+	return r < 0 ? r : load_weights(p, loading, err);
 }
