@@ -112,6 +112,7 @@ static const struct field import_fields[] = {
 	FIELD(struct msg_import, root, STR, .required = true, .max = MAX_TEXT),
 	FIELD(struct msg_import, model, STR, .required = true, .max = NAME_TEXT_SIZE),
 	FIELD(struct msg_import, directory, STR, .max = MAX_TEXT),
+	FIELD(struct msg_import, files, JSON),
 	FIELD(struct msg_import, from, STR, .max = NAME_TEXT_SIZE),
 	FIELD(struct msg_import, quantize, STR, .max = MAX_TEXT),
 	FIELD(struct msg_import, parameters, JSON),

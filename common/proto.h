@@ -12,7 +12,7 @@
  * Typed messages between gateway and runner (docs/PROTOCOL.md). The rows of
  * proto.def make the enum, the names, and the checks of both directions.
  */
-#define PROTO_VERSION 5u
+#define PROTO_VERSION 6u
 #define PROTO_FD 3                      /* the runner's end of the socketpair */
 
 /* What the runner is doing, as both sides track it; a bit each. */
@@ -105,6 +105,7 @@ struct msg_import {
 	char *root;                     /* models directory */
 	char *model;                    /* target name, short form */
 	char *directory;                /* source folder, or ... */
+	json_t *files;                  /* ... its files, path -> digest of a blob, or ... */
 	char *from;                     /* ... source model of the same store */
 	char *quantize;                 /* as the user wrote it, or absent */
 	json_t *parameters;             /* object, merged over the source's */

@@ -244,7 +244,7 @@ void name_body_clear(struct name_body *b)
 struct raw_create {
 	char *model, *name, *from, *quantize, *system, *template, *requires;
 	json_t *files, *parameters, *license, *info;
-	bool stream;
+	bool stream, insecure;
 };
 
 static const struct field create_fields[] = {
@@ -260,6 +260,7 @@ static const struct field create_fields[] = {
 	FIELD(struct raw_create, template, STR),
 	FIELD(struct raw_create, requires, STR),
 	FIELD(struct raw_create, stream, BOOL),
+	FIELD(struct raw_create, insecure, BOOL),
 	{ 0 }
 };
 
@@ -349,6 +350,7 @@ static int finish_create(struct raw_create *raw, struct create_body *ret, struct
 	ret->files = json_incref(raw->files);
 	ret->parameters = json_incref(raw->parameters);
 	ret->stream = raw->stream;
+	ret->insecure = raw->insecure;
 	return ret->model ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 

@@ -47,6 +47,7 @@ static void import_free(struct import *i)
 
 	for (size_t n = 0; n < sizeof(texts) / sizeof(texts[0]); n++)
 		free(texts[n]);
+	json_decref(o->files);
 	json_decref(o->parameters);
 	json_decref(o->licenses);
 	free(i);
@@ -167,6 +168,7 @@ static struct import *import_create(struct imports *all, const struct model_name
 		.root = (char *)(uintptr_t)store_root(all->gw->store),
 		.model = i->short_name,
 		.directory = copy(directory),
+		.files = json_object_size(b->files) ? json_incref(b->files) : NULL,
 		.from = directory ? NULL : copy(b->from),
 		.quantize = copy(b->quantize),
 		.parameters = json_incref(b->parameters),
