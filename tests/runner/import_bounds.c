@@ -21,6 +21,7 @@
 #include "common/safetensors.h"
 #include "common/store.h"
 #include "common/timefmt.h"
+#include "runner/host/cores.h"
 #include "tests/runner/folder.h"
 #include "tests/runner/import_world.h"
 
@@ -104,7 +105,7 @@ static bool note_thread(void *context)
 
 static void every_core(void **state)
 {
-	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	const unsigned cores = host_cores();
 	struct threads threads = { .n = 0 };
 	const struct import_hooks hooks = { .context = &threads, .cancelled = note_thread };
 	struct import_result result;
@@ -119,7 +120,7 @@ static void every_core(void **state)
 	if (import_run(&request, &hooks, &result, &err) < 0)
 		fail_msg("%s", err.text);
 	if (threads.n < (cores > 1 ? 2u : 1u) || threads.n > 16)
-		fail_msg("%zu threads on %ld cores", threads.n, cores);
+		fail_msg("%zu threads on %u cores", threads.n, cores);
 	world_finish(&w);
 }
 
