@@ -117,6 +117,7 @@ static const struct field import_fields[] = {
 	FIELD(struct msg_import, quantize, STR, .max = MAX_TEXT),
 	FIELD(struct msg_import, parameters, JSON),
 	FIELD(struct msg_import, licenses, JSON),
+	FIELD(struct msg_import, info, JSON),
 	FIELD(struct msg_import, system, STR, .max = MAX_SYSTEM),
 	FIELD(struct msg_import, template, STR, .max = MAX_SYSTEM),
 	FIELD(struct msg_import, requires, STR, .max = MAX_TEXT),

@@ -110,6 +110,7 @@ struct msg_import {
 	char *quantize;                 /* as the user wrote it, or absent */
 	json_t *parameters;             /* object, merged over the source's */
 	json_t *licenses;               /* array of strings */
+	json_t *info;                   /* object: fields of the config */
 	char *system, *template, *requires;     /* replace the source's when given */
 	bool verify;                    /* nothing is made: the blobs of model are read and hashed */
 };

@@ -50,6 +50,7 @@ static void import_free(struct import *i)
 	json_decref(o->files);
 	json_decref(o->parameters);
 	json_decref(o->licenses);
+	json_decref(o->info);
 	free(i);
 }
 
@@ -173,6 +174,7 @@ static struct import *import_create(struct imports *all, const struct model_name
 		.quantize = copy(b->quantize),
 		.parameters = json_incref(b->parameters),
 		.licenses = json_incref(b->licenses),
+		.info = json_incref(b->info),
 		.system = copy(b->system),
 		.template = copy(b->template),
 		.requires = copy(b->requires),

@@ -91,13 +91,14 @@ static int write_layers(struct output *o, struct plan *p, const struct msg_impor
 static int write_tag(struct output *o, const struct plan *p, const struct msg_import *request,
 		     const struct options *options, struct import_result *ret, struct err *err)
 {
+	const struct config_wishes wishes = { request->requires, p->quantize, request->info };
 	size_t len;
 	char *config;
 	int r;
 
 	if (output_cancelled(o))
 		return err_set(err, -ECANCELED, "the import was cancelled");
-	config = config_of_folder(p->edits, request->requires, p->quantize, &len);
+	config = config_of_folder(p->edits, &wishes, &len);
 	if (!config)
 		return err_set(err, -ENOMEM, "out of memory");
 	output_status(o, "writing manifest for %s", options->short_name);

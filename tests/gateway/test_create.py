@@ -58,6 +58,10 @@ class Create(GatewayTest):
                      "nvfp4, mxfp4, mxfp8, fp8")
         self.refused(self.create(info={"model_family": 3}), 400, 'info field "model_family" must be a string')
         self.refused(self.create(info={"capabilities": "x"}), 400, 'info field "capabilities" must be an array')
+        self.refused(self.create(info={"context_length": "x"}), 400, 'info field "context_length" must be a number')
+        for number in (-1, 1.5):
+            self.refused(self.create(info={"embedding_length": number}), 400,
+                         'info field "embedding_length" must be a non-negative integer')
         self.assertEqual(self.create(quantize="FP8", info={"parameter_size": "1B"}, stream=False).status, 200)
         for member, value in (("files", []), ("parameters", "x"), ("license", 5), ("license", [5]), ("from", 1)):
             answer = self.create(**{member: value})

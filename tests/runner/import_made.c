@@ -345,6 +345,26 @@ static void from_a_model(void **state)
 			 -ENOENT);
 	assert_string_equal(err.text, "model 'nothing:latest' not found");
 
+	/* What the request says of the config, on top of what it says already. */
+	json_t *info = json_pack("{ss ss ss si s[ss]}", "model_family", "f", "parameter_size", "1B", "quantization_level",
+				 "Q9", "context_length", 77, "capabilities", "image", "more");
+
+	world_must_import(&w, (struct msg_import){ .from = TEXT("base"), .info = info }, &result);
+	manifest_free(m);
+	m = world_manifest(&w, "m");
+	text = world_blob(&w, &m->config);
+	assert_non_null(strstr(text, "\"model_family\":\"f\",\"model_families\":[\"f\"],\"model_type\":\"1B\","
+				     "\"file_type\":\"Q9\""));
+	assert_non_null(strstr(text, "\"capabilities\":[\"image\",\"more\"],\"context_length\":77,"));
+	free(text);
+	world_must_import(&w, (struct msg_import){ .info = info, .quantize = TEXT("int8") }, &result);
+	manifest_free(m);
+	m = world_manifest(&w, "m");
+	text = world_blob(&w, &m->config);
+	assert_non_null(strstr(text, "\"file_type\":\"Q9\""));
+	free(text);
+	json_decref(info);
+
 	/* Edited in place. */
 	world_must_import(&w, (struct msg_import){ .model = TEXT("m"), .from = TEXT("m"),
 						   .system = TEXT("other") }, &result);
