@@ -106,10 +106,12 @@ struct msg_import {
 	char *root;                     /* models directory */
 	char *model;                    /* target name, short form */
 	char *directory;                /* source folder, or ... */
+	json_t *files;                  /* ... its files, path -> digest of a blob, or ... */
 	char *from;                     /* ... source model of the same store */
 	char *quantize;                 /* as the user wrote it, or absent */
 	json_t *parameters;             /* object, merged over the source's */
 	json_t *licenses;               /* array of strings */
+	json_t *info;                   /* object: fields of the config */
 	char *system, *template, *requires;     /* replace the source's when given */
 	bool verify;                    /* nothing is made: the blobs of model are read and hashed */
 };

@@ -10,7 +10,6 @@ import unittest
 import cli
 from cli import EASEL, PULL, PULLED
 from fake_server import Answer, Stream, run_on_terminal
-from harness import DEMO, EaselTest, read_file
 
 
 class Transfer(cli.Cli):
@@ -215,27 +214,6 @@ class Create(cli.Cli):
                          "\x1b\\[K\nimporting transformer/a +55% ▕█+ +▏ +55 B/ 100 B *\x1b\\[K\n"
                          "writing manifest for m \x1b\\[K\nsuccess \x1b\\[K\x1b\\[\\?25h\x1b\\[\\?2026l\n"
                          "Created image generation model 'm'\n")
-
-
-class Elsewhere(EaselTest):
-    """A server that cannot see the folder gets the files, and makes the same model of them."""
-    MODEL = os.path.join(os.path.abspath(DEMO), "model")
-
-    def test_files_arrive(self):
-        self.server.cli("create", "sent", self.MODEL, "--upload")
-        for name in ("model_index.json", "transformer/diffusion_pytorch_model.safetensors", "vae/config.json"):
-            digest = hashlib.sha256(read_file(self.MODEL, name)).hexdigest()
-            self.assertIn(f"sha256-{digest}", self.server.blobs(), name)
-
-    def test_the_same_model(self):
-        result = self.server.cli("create", "sent", self.MODEL, "--upload")
-        if "creating from uploaded files is not supported yet" in result.stderr:
-            self.skipTest("the server cannot create from uploaded files yet")
-        self.assertEqual((result.returncode, result.stdout), (0, "Created image generation model 'sent'\n"),
-                         result.stderr + self.server.log()[-3000:])
-        self.server.create("seen", self.MODEL)
-        rows = [row.split() for row in self.server.cli("list").stdout.splitlines()[1:]]
-        self.assertEqual(len({row[1] for row in rows}), 1, rows)
 
 
 if __name__ == "__main__":

@@ -419,7 +419,12 @@ static void import(const struct msg_import *i)
 
 	fake.state = PROTO_IMPORTING;
 	if (!strncmp(i->model, "bad-import", 10)) {
-		send_failed(0, "invalid", "no vae here");
+		const char *digest_of_index = json_string_value(json_object_get(i->files, "model_index.json"));
+		char text[200];
+
+		snprintf(text, sizeof(text), "no vae here%s%s", digest_of_index ? ": model_index.json is " : "",
+			 digest_of_index ? digest_of_index : "");
+		send_failed(0, "invalid", text);
 		exit(0);
 	}
 	for (unsigned n = 0; n <= 200; n++)
