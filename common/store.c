@@ -50,6 +50,12 @@ int store_open(const char *root, struct store **ret, struct err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	}
 	s->root = resolved;
+	s->lock = -1;
+	r = verified_open(resolved, &s->verified, err);
+	if (r < 0) {
+		store_close(s);
+		return r;
+	}
 	store_lock_open(s);
 	*ret = s;
 	return 0;
@@ -61,6 +67,7 @@ void store_close(struct store *s)
 		return;
 	if (s->lock >= 0)
 		close(s->lock);
+	verified_close(s->verified);
 	free(s->root);
 	free(s);
 }

@@ -4,11 +4,13 @@
 #include <limits.h>
 
 #include "common/store.h"
+#include "common/verified.h"
 
 /* Shared by blob.c, tag.c, store.c and prune.c; nobody else. */
 struct store {
 	char *root;
 	int lock;                       /* descriptor of the lock file, -1 on a read-only store */
+	struct verified *verified;
 };
 
 enum { STORE_PATH = PATH_MAX };
