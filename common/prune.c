@@ -274,6 +274,7 @@ static void sweep(const struct store *s, const struct used *u, const void *unuse
 		snprintf(path, sizeof path, "%s/%s", s->root, trees[i]);
 		sweep_folders(path, true);
 	}
+	verified_tidy(s->verified);
 }
 
 int store_prune(struct store *s, struct err *err)

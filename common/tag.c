@@ -280,7 +280,7 @@ void tag_prune_parents(const struct store *s, const char *path)
 	/* Not the tree's own folder: root/manifests is the last slash behind the root. */
 	while ((slash = strrchr(folder, '/')) && strchr(folder + root + 1, '/') != slash) {
 		*slash = '\0';
-		if (rmdir(folder) < 0)
+		if (rmdir(folder) < 0 && errno != ENOENT)
 			return;
 	}
 }

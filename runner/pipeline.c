@@ -71,7 +71,7 @@ static int open_kernels(struct workshop *shop, struct err *err)
 	return r;
 }
 
-int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m,
+int pipeline_open(struct vk *vk, struct store *s, const struct manifest *m,
 		  const struct pipeline_loading *loading, struct pipeline **ret, struct err *err)
 {
 	const uint64_t budget_mib = settings_u64("VAE_BUDGET", 0);

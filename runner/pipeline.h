@@ -67,7 +67,7 @@ struct pipeline_loading {
 	const char *prompt;
 };
 /* Loads. -EINVAL for a model that is wrong, with everything that is wrong. */
-int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m,
+int pipeline_open(struct vk *vk, struct store *s, const struct manifest *m,
 		  const struct pipeline_loading *loading, struct pipeline **ret, struct err *err);
 void pipeline_close(struct pipeline **p);
 const struct pipeline_defaults *pipeline_defaults(const struct pipeline *p);

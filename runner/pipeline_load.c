@@ -7,6 +7,7 @@
 
 #include "common/fields.h"
 #include "common/limits.h"
+#include "runner/load_check.h"
 #include "runner/pipeline_private.h"
 
 /* ---- configs ---- */
@@ -103,9 +104,10 @@ static int check_vocabulary(const struct pipeline *p, struct err *err)
 		       bpe_max_id(p->tokenizer), rows);
 }
 
-/* Bytes of all that is loaded before the first picture. */
+/* Bytes of all that is loaded, and hashed, before the first picture. */
 struct loaded {
 	const struct pipeline_loading *loading;
+	const struct load_check *check;
 	uint64_t before, total;
 };
 
@@ -115,7 +117,8 @@ static void on_part(void *context, uint64_t completed, uint64_t total)
 
 	(void)total;
 	if (l->loading->progress)
-		l->loading->progress(l->loading->context, l->before + completed, l->total);
+		l->loading->progress(l->loading->context,
+				     l->before + completed + load_check_done(l->check), l->total);
 }
 
 /* Where weights stay in place there is nothing to read ahead: it would only delay the load. */
@@ -127,12 +130,14 @@ static void encode_ahead(struct pipeline *p, const char *prompt)
 	caption_prepare(p, prompt);
 }
 
-static int load_weights(struct pipeline *p, const struct pipeline_loading *loading, struct err *err)
+static int load_weights(struct pipeline *p, struct load_check *check,
+			const struct pipeline_loading *loading, struct err *err)
 {
 	const uint64_t caption = weights_part_bytes(p->weights, WEIGHTS_CAPTION);
+	const uint64_t picture = weights_part_bytes(p->weights, WEIGHTS_PICTURE);
 	struct loaded l = {
-		.loading = loading,
-		.total = caption + weights_part_bytes(p->weights, WEIGHTS_PICTURE),
+		.loading = loading, .check = check,
+		.total = caption + picture + load_check_bytes(check),
 	};
 	int r = weights_load(p->weights, p->shop.vk, WEIGHTS_CAPTION, on_part, &l, err);
 
@@ -140,11 +145,17 @@ static int load_weights(struct pipeline *p, const struct pipeline_loading *loadi
 		return r;
 	encode_ahead(p, loading->prompt);
 	l.before = caption;
-	return weights_load(p->weights, p->shop.vk, WEIGHTS_PICTURE, on_part, &l, err);
+	r = weights_load(p->weights, p->shop.vk, WEIGHTS_PICTURE, on_part, &l, err);
+	l.before += picture;
+	/* Whoever waits for us takes silence for a hang. */
+	while (r == 0 && !load_check_wait(check))
+		on_part(&l, 0, 0);
+	return r;
 }
 
-int pipeline_load(struct pipeline *p, const struct store *s, const struct manifest *m,
-		  const struct pipeline_loading *loading, struct err *err)
+static int load_parts_and_weights(struct pipeline *p, const struct store *s, const struct manifest *m,
+				  struct load_check *check, const struct pipeline_loading *loading,
+				  struct err *err)
 {
 	int r;
 
@@ -163,5 +174,25 @@ int pipeline_load(struct pipeline *p, const struct store *s, const struct manife
 		weights_use_stored_kernels(p->weights);
 	if (kernel_sets[p->shop.kernels.set].int8_rows)
 		weights_use_int8_rows(p->weights);
-	return r < 0 ? r : load_weights(p, loading, err);
+	return r < 0 ? r : load_weights(p, check, loading, err);
+}
+
+int pipeline_load(struct pipeline *p, struct store *s, const struct manifest *m,
+		  const struct pipeline_loading *loading, struct err *err)
+{
+	struct load_check *check;
+	struct err damage;
+	int r = load_check_begin(s, m, &check, err);
+
+	if (r < 0)
+		return r;
+	r = load_parts_and_weights(p, s, m, check, loading, err);
+	/* A damaged blob explains whatever else went wrong. */
+	while (r == -EBADMSG && !load_check_wait(check))
+		;
+	if (load_check_end(check, &damage) == 0)
+		return r;
+	if (err)
+		*err = damage;
+	return damage.code;
 }

@@ -10,7 +10,7 @@ static const struct timeval interval = { .tv_usec = 100000 };
 
 static void tell(struct progress_lines *p)
 {
-	json_t *line = json_pack("{s:s, s:s}", "status", p->status, "digest", DIGEST);
+	json_t *line = json_pack("{s:s, s:s}", "status", p->status, "digest", p->digest ? p->digest : DIGEST);
 
 	if (p->total)
 		json_object_set_new(line, "total", json_integer((json_int_t)p->total));

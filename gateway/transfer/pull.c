@@ -51,6 +51,7 @@ struct pull {
 	size_t n_checks, n_missing;
 	uint64_t present;               /* bytes, duplicates counted */
 	_Atomic bool stop;              /* cancelled while the disk still checks */
+	_Atomic uint64_t hashed;        /* bytes of what the disk checks */
 };
 
 static void pull_free(struct pull *p)
@@ -114,6 +115,13 @@ static void write_tag(struct pull *p)
 }
 
 /* ---- blobs ---- */
+
+static uint64_t count_hashed(void *transfer)
+{
+	struct pull *p = transfer;
+
+	return p->hashed;
+}
 
 static uint64_t count(void *transfer)
 {
@@ -208,6 +216,9 @@ static void fetch_missing(struct pull *p)
 		write_tag(p);
 		return;
 	}
+	p->lines.status = "pulling model";
+	p->lines.digest = NULL;
+	p->lines.count = count;
 	p->lines.total = p->image.total;
 	if (store_pending_add(p->store, p->image.manifest->digest, p->manifest, p->manifest_len, &err) < 0 ||
 	    join_all(p, &err) < 0)
@@ -218,15 +229,19 @@ static void fetch_missing(struct pull *p)
 
 /* ---- what is there already ---- */
 
+static bool keep_hashing(void *context, size_t bytes)
+{
+	struct pull *p = context;
+
+	p->hashed += bytes;
+	return !p->stop;
+}
+
 static void run_check(void *arg)
 {
 	struct item *it = arg;
 
-	int fd = store_blob_open(it->pull->store, it->blob->digest, NULL);
-
-	it->result = fd < 0 ? fd : partial_check_file(fd, it->blob->digest, &it->pull->stop);
-	if (fd >= 0)
-		close(fd);
+	it->result = store_blob_check(it->pull->store, it->blob->digest, keep_hashing, it->pull, NULL);
 }
 
 static void on_checked(void *arg)
@@ -240,8 +255,10 @@ static void on_checked(void *arg)
 		return;
 	}
 	it->state = it->result == 0 ? ITEM_PRESENT : ITEM_MISSING;
-	if (!p->n_checks)
-		fetch_missing(p);
+	if (p->n_checks)
+		return;
+	progress_lines_end(&p->lines);
+	fetch_missing(p);
 }
 
 static void check(struct pull *p, struct item *it)
@@ -253,9 +270,13 @@ static void check(struct pull *p, struct item *it)
 	if (lstat(path, &st) < 0)
 		return;
 	it->inode = st.st_ino;
-	if ((uint64_t)st.st_size != it->blob->size ||
-	    !store_blob_reuse(p->store, it->blob->digest, it->blob->size))
+	if ((uint64_t)st.st_size != it->blob->size)
 		return;
+	if (store_blob_reuse(p->store, it->blob->digest, it->blob->size)) {
+		it->state = ITEM_PRESENT;
+		return;
+	}
+	p->lines.total += it->blob->size;
 	strand_init(&it->strand);
 	it->job = (struct disk_job){ .run = run_check, .done = on_checked, .arg = it };
 	p->n_checks++;
@@ -271,6 +292,12 @@ static int check_present(struct pull *p, struct err *err)
 		p->items[i].pull = p;
 		p->items[i].blob = &p->image.blobs[i];
 		check(p, &p->items[i]);
+	}
+	if (p->n_checks) {
+		p->lines.status = "verifying model";
+		p->lines.digest = "sha256:verify";
+		p->lines.count = count_hashed;
+		progress_lines_begin(&p->lines);
 	}
 	return 0;
 }
@@ -392,7 +419,7 @@ int pull_start(struct transfers *t, const struct model_name *name, bool insecure
 	p->all = t;
 	p->name = *name;
 	p->lines = (struct progress_lines){
-		.watcher = watcher, .owner = owner, .status = "pulling model", .count = count, .transfer = p,
+		.watcher = watcher, .owner = owner, .transfer = p,
 	};
 	r = prepare(p, insecure, err);
 	if (r < 0) {
