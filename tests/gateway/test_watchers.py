@@ -85,6 +85,15 @@ class Watchers(TransferTest):
         self.assertEqual(completed, sorted(set(completed)))
         self.assertEqual(completed[-1], self.model.total)
 
+    def test_silence_is_filled(self):
+        """Nothing happens for more than five seconds: the last line comes again."""
+        self.hold(lambda request: request.is_blob)
+        sock = self.gateway.send("POST", "/api/pull", {"model": self.name(), "insecure": True})
+        text = b""
+        while not (lines := re.findall(rb'\{"status":"pulling model"[^\n]*', text)) or lines[-1] not in lines[:-1]:
+            text += sock.recv(65536)
+        self.assertNotIn(b"error", text)
+
     def test_deaf_client_is_dropped(self):
         self.hold(lambda request: request.is_blob)
         memory = self.memory()
