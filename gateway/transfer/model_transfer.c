@@ -33,6 +33,7 @@ int model_transfer_open(struct model_transfer *m, struct transfers *t, const str
 		.watcher = watcher, .owner = watcher_owner, .status = kind->bar_status,
 		.count = kind->count, .transfer = owner,
 	} };
+	strand_init(&m->strand);
 	r = prepare(m, insecure, kind, owner, err);
 	if (r < 0) {
 		model_transfer_close(m);
@@ -54,6 +55,26 @@ void model_transfer_close(struct model_transfer *m)
 	free(m->manifest);
 	store_close(m->store);
 	*m = (struct model_transfer){ 0 };
+}
+
+void model_transfer_post(struct model_transfer *m, void (*run)(void *owner), void (*done)(void *owner), void *owner)
+{
+	m->job = (struct disk_job){ .run = run, .done = done, .arg = owner };
+	m->n_jobs++;
+	disk_post(m->all->disk, &m->strand, &m->job);
+}
+
+bool model_transfer_cancel(struct model_transfer *m)
+{
+	m->stop = true;
+	progress_lines_finish(&m->lines);
+	return !m->n_jobs;
+}
+
+bool model_transfer_took(struct model_transfer *m)
+{
+	m->n_jobs--;
+	return !m->stop;
 }
 
 int model_transfer_call(struct model_transfer *m, struct call_order order, const struct call_handler *handler,

@@ -29,6 +29,12 @@ struct model_transfer {
 	char *manifest;
 	size_t manifest_len;
 	struct image image;
+	unsigned n_jobs;                /* of the disk, under way */
+	_Atomic bool stop;              /* cancelled, but the disk is still busy */
+	struct strand strand;
+	struct disk_job job;
+	int result;                     /* of the job; what it failed with */
+	struct err err;
 };
 
 /*
@@ -39,6 +45,15 @@ int model_transfer_open(struct model_transfer *m, struct transfers *t, const str
 			bool insecure, const struct model_transfer_kind *kind, void *owner,
 			const struct transfer_watcher *watcher, void *watcher_owner, struct err *err);
 void model_transfer_close(struct model_transfer *m);
+/* run(owner) on the disk's threads, which sets result and err; then done(owner). One at a time. */
+void model_transfer_post(struct model_transfer *m, void (*run)(void *owner), void (*done)(void *owner), void *owner);
+/*
+ * Nobody is told anything any more; false while the disk is busy: free it when a done()
+ * comes and model_transfer_took() says no.
+ */
+bool model_transfer_cancel(struct model_transfer *m);
+/* For each done(): whether it goes on. */
+bool model_transfer_took(struct model_transfer *m);
 /* A request about the manifest; the address is added to order. */
 int model_transfer_call(struct model_transfer *m, struct call_order order, const struct call_handler *handler,
 			void *owner, struct err *err);

@@ -38,18 +38,11 @@ struct item {
 struct pull {
 	struct model_transfer common;
 	struct item *items;
-	size_t n_jobs, n_missing;       /* n_jobs: of the disk, under way */
-	struct strand strand;
-	struct disk_job job;            /* about the manifest */
-	int result;
-	struct err err;
-	_Atomic bool stop;              /* cancelled while the disk is still busy */
+	size_t n_missing;
 };
 
 static void pull_free(struct pull *p)
 {
-	if (p->n_jobs)
-		return;                 /* the last job comes back here */
 	for (size_t i = 0; p->items && i < p->common.image.n_blobs; i++)
 		if (p->items[i].waiter)
 			waiter_leave(p->items[i].waiter);
@@ -60,10 +53,8 @@ static void pull_free(struct pull *p)
 
 void pull_cancel(struct pull *p)
 {
-	p->stop = true;
-	if (p->n_jobs)
-		progress_lines_finish(&p->common.lines);        /* nobody is told any more */
-	pull_free(p);
+	if (model_transfer_cancel(&p->common))
+		pull_free(p);
 }
 
 static void finish(struct pull *p, const struct err *err)
@@ -79,24 +70,17 @@ const char *pull_digest(const struct pull *p)
 
 /* ---- what the disk does about the manifest ---- */
 
-static void post(struct pull *p, void (*run)(void *arg), void (*done)(void *arg))
-{
-	p->job = (struct disk_job){ .run = run, .done = done, .arg = p };
-	p->n_jobs++;
-	disk_post(p->common.all->disk, &p->strand, &p->job);
-}
-
 /* A job is done; false when it failed or nobody is there any more, and p is gone. */
 static bool took(struct pull *p)
 {
-	p->n_jobs--;
-	if (p->stop)
-		pull_free(p);
-	else if (p->result < 0)
-		finish(p, &p->err);
-	else
-		return true;
-	return false;
+	if (!model_transfer_took(&p->common)) {
+		if (!p->common.n_jobs)
+			pull_free(p);
+		return false;
+	}
+	if (p->common.result < 0)
+		finish(p, &p->common.err);
+	return p->common.result >= 0;
 }
 
 static void run_write(void *arg)
@@ -106,11 +90,11 @@ static void run_write(void *arg)
 	char folder[4096];
 
 	snprintf(folder, sizeof(folder), "%s/blobs", store_root(m->store));
-	p->result = dir_sync(folder, &p->err);
-	if (p->result == 0)
-		p->result = store_write(m->store, &m->name, m->manifest, m->manifest_len, &p->err);
-	if (p->result < 0)
-		p->err.code = -EIO;
+	m->result = dir_sync(folder, &m->err);
+	if (m->result == 0)
+		m->result = store_write(m->store, &m->name, m->manifest, m->manifest_len, &m->err);
+	if (m->result < 0)
+		m->err.code = -EIO;
 	else
 		store_pending_remove(m->store, m->image.manifest->digest);
 }
@@ -130,7 +114,7 @@ static void write_tag(struct pull *p)
 	if (p->n_missing)
 		progress_lines_end(&p->common.lines);
 	progress_lines_status(&p->common.lines, "writing manifest");
-	post(p, run_write, on_written);
+	model_transfer_post(&p->common, run_write, on_written, p);
 }
 
 /* So that a sweep keeps what comes in now. */
@@ -139,7 +123,7 @@ static void run_remember(void *arg)
 	struct pull *p = arg;
 	struct model_transfer *m = &p->common;
 
-	p->result = store_pending_add(m->store, m->image.manifest->digest, m->manifest, m->manifest_len, &p->err);
+	m->result = store_pending_add(m->store, m->image.manifest->digest, m->manifest, m->manifest_len, &m->err);
 }
 
 /* ---- blobs ---- */
@@ -246,7 +230,7 @@ static void fetch_missing(struct pull *p)
 		p->n_missing += p->items[i].state != ITEM_PRESENT;
 	p->common.lines.total = p->common.image.total;
 	if (p->n_missing)
-		post(p, run_remember, on_remembered);
+		model_transfer_post(&p->common, run_remember, on_remembered, p);
 	else
 		write_tag(p);
 }
@@ -259,7 +243,7 @@ static void run_check(void *arg)
 
 	int fd = store_blob_open(it->pull->common.store, it->blob->digest, NULL);
 
-	it->result = fd < 0 ? fd : partial_check_file(fd, it->blob->digest, &it->pull->stop);
+	it->result = fd < 0 ? fd : partial_check_file(fd, it->blob->digest, &it->pull->common.stop);
 	if (fd >= 0)
 		close(fd);
 }
@@ -269,13 +253,8 @@ static void on_checked(void *arg)
 	struct item *it = arg;
 	struct pull *p = it->pull;
 
-	p->n_jobs--;
-	if (p->stop) {
-		pull_free(p);
-		return;
-	}
 	it->state = it->result == 0 ? ITEM_PRESENT : ITEM_MISSING;
-	if (!p->n_jobs)
+	if (took(p) && !p->common.n_jobs)
 		fetch_missing(p);
 }
 
@@ -293,7 +272,7 @@ static void check(struct pull *p, struct item *it)
 		return;
 	strand_init(&it->strand);
 	it->job = (struct disk_job){ .run = run_check, .done = on_checked, .arg = it };
-	p->n_jobs++;
+	p->common.n_jobs++;
 	disk_post(p->common.all->disk, &it->strand, &it->job);
 }
 
@@ -375,7 +354,7 @@ static void on_manifest(void *owner, struct call *c, const struct err *failure)
 		fail_manifest(p, &err);
 	} else if (check_present(p, &err) < 0) {
 		finish(p, &err);
-	} else if (!p->n_jobs) {
+	} else if (!p->common.n_jobs) {
 		fetch_missing(p);
 	}
 }
@@ -405,7 +384,6 @@ int pull_start(struct transfers *t, const struct model_name *name, bool insecure
 
 	if (!p)
 		return err_set(err, -ENOMEM, "out of memory");
-	strand_init(&p->strand);
 	r = model_transfer_open(&p->common, t, name, insecure, &kind, p, watcher, owner, err);
 	if (r < 0)
 		free(p);

@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "gateway/transfer/model_transfer.h"
+#include "gateway/transfer/mounts.h"
 #include "gateway/transfer/push.h"
 #include "gateway/transfer/upload.h"
 
@@ -20,7 +20,6 @@
 struct item {
 	struct push *push;
 	struct blob_upload *upload;
-	char *mount_from;
 	int fd;
 	bool done;
 };
@@ -28,6 +27,7 @@ struct item {
 struct push {
 	struct model_transfer common;
 	struct item *items;
+	char **mounts;
 	size_t n_begun, n_done;
 };
 
@@ -37,17 +37,25 @@ static void item_finish(struct item *it)
 		blob_upload_cancel(it->upload);
 	if (it->fd >= 0)
 		close(it->fd);
-	free(it->mount_from);
 	*it = (struct item){ .fd = -1, .done = it->done, .push = it->push };
+}
+
+static void push_free(struct push *p)
+{
+	size_t n = p->common.image.n_blobs;
+
+	for (size_t i = 0; p->items && i < n; i++)
+		item_finish(&p->items[i]);
+	mounts_free(p->mounts, n);
+	model_transfer_close(&p->common);
+	free(p->items);
+	free(p);
 }
 
 void push_cancel(struct push *p)
 {
-	for (size_t i = 0; p->items && i < p->common.image.n_blobs; i++)
-		item_finish(&p->items[i]);
-	model_transfer_close(&p->common);
-	free(p->items);
-	free(p);
+	if (model_transfer_cancel(&p->common))
+		push_free(p);
 }
 
 static void finish(struct push *p, const struct err *err)
@@ -153,19 +161,6 @@ static void on_blob(void *owner, const struct err *failure)
 
 static const struct blob_upload_handler upload_handler = { on_blob };
 
-/* "namespace/model" of where a layer came from, where that is on the same registry. */
-static char *mount_source(const struct push *p, const char *from)
-{
-	struct model_name name;
-	char *ret;
-
-	if (!from || name_parse(from, &name, NULL) < 0 || strcasecmp(name.host, p->common.name.host))
-		return NULL;
-	if (!strcasecmp(name.namespace, p->common.name.namespace) && !strcasecmp(name.model, p->common.name.model))
-		return NULL;
-	return asprintf(&ret, "%s/%s", name.namespace, name.model) < 0 ? NULL : ret;
-}
-
 static int begin(struct push *p, size_t i, struct err *err)
 {
 	const struct image_blob *b = &p->common.image.blobs[i];
@@ -181,8 +176,7 @@ static int begin(struct push *p, size_t i, struct err *err)
 	it->fd = store_blob_open(p->common.store, b->digest, err);
 	if (it->fd < 0)
 		return it->fd;
-	it->mount_from = mount_source(p, b->from);
-	return blob_upload_start(p->common.all, p->common.registry, b, it->fd, it->mount_from, &upload_handler, it,
+	return blob_upload_start(p->common.all, p->common.registry, b, it->fd, p->mounts[i], &upload_handler, it,
 				 &it->upload, err);
 }
 
@@ -203,41 +197,59 @@ static void fail_manifest(struct push *p, const struct err *err)
 
 static int read_model(struct push *p, struct err *err)
 {
+	struct model_transfer *c = &p->common;
 	struct manifest *m;
-	int r = store_read_bytes(p->common.store, &p->common.name, &p->common.manifest, &p->common.manifest_len, err);
+	int r = store_read_bytes(c->store, &c->name, &c->manifest, &c->manifest_len, err);
 
 	if (r == 0)
-		r = manifest_parse(p->common.manifest, p->common.manifest_len, &m, err);
+		r = manifest_parse(c->manifest, c->manifest_len, &m, err);
 	if (r == 0)
-		r = image_make(m, &p->common.image, err);
-	if (r == 0) {
-		p->items = calloc(p->common.image.n_blobs + 1, sizeof(*p->items));
-		if (!p->items)
-			r = err_set(err, -ENOMEM, "out of memory");
-	}
-	for (size_t i = 0; r == 0 && i < p->common.image.n_blobs; i++)
+		r = image_make(m, &c->image, err);
+	if (r < 0)
+		return r;
+	/* What is named after the public registry need never have gone there. */
+	p->mounts = mounts_find(c->store, &c->name, &c->image, !registry_site(c->registry)->ollama);
+	p->items = p->mounts ? calloc(c->image.n_blobs + 1, sizeof(*p->items)) : NULL;
+	if (!p->items)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < c->image.n_blobs; i++)
 		p->items[i] = (struct item){ .push = p, .fd = -1 };
-	return r;
+	return 0;
+}
+
+static void run_read(void *arg)
+{
+	struct push *p = arg;
+
+	p->common.result = read_model(p, &p->common.err);
+}
+
+static void on_read(void *arg)
+{
+	struct push *p = arg;
+	struct err err;
+
+	if (!model_transfer_took(&p->common)) {
+		push_free(p);
+	} else if (p->common.result < 0) {
+		fail_manifest(p, &p->common.err);
+	} else {
+		p->common.lines.total = p->common.image.total;
+		progress_lines_begin(&p->common.lines);
+		if (begin_more(p, &err) < 0)
+			finish(p, &err);
+	}
 }
 
 /* The first turn begins the blobs, later ones repeat the last request. */
 static void go(void *owner)
 {
 	struct push *p = owner;
-	struct err err;
 
-	if (p->items) {
+	if (p->items)
 		put_manifest(p);
-		return;
-	}
-	if (read_model(p, &err) < 0) {
-		fail_manifest(p, &err);
-		return;
-	}
-	p->common.lines.total = p->common.image.total;
-	progress_lines_begin(&p->common.lines);
-	if (begin_more(p, &err) < 0)
-		finish(p, &err);
+	else
+		model_transfer_post(&p->common, run_read, on_read, p);
 }
 
 int push_start(struct transfers *t, const struct model_name *name, bool insecure,

@@ -200,25 +200,31 @@ class ProxyHandler(Quiet):
             self.close_connection = True
         elif "answer" in rule:
             if rule.get("early"):
+                self.answer(*rule["answer"])
+                self.connection.shutdown(socket.SHUT_WR)
+                self.drain(request)
                 self.close_connection = True
             else:
-                self.go_on()
-                request.received = self.drain()
-            self.answer(*rule["answer"])
+                if not rule.get("mute"):
+                    self.go_on()
+                self.drain(request)
+                self.answer(*rule["answer"])
         else:
             self.forward(request, rule)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 
-    def drain(self):
-        left = int(self.headers.get("Content-Length") or 0)
-        total = left
+    def drain(self, request):
+        """Counts and hashes what the client sends, as far as it does."""
+        left, md5 = int(self.headers.get("Content-Length") or 0), hashlib.md5()
         while left:
-            data = self.rfile.read(min(left, 65536))
+            data = self.rfile.read1(min(left, 1 << 20))
             if not data:
                 break
+            md5.update(data)
             left -= len(data)
-        return total - left
+            request.received += len(data)
+        request.md5 = md5.digest()
 
     def read_body(self, request, rule):
         """Pieces of the client's body."""
@@ -283,6 +289,7 @@ class Request:
 
     def __init__(self, handler):
         self.method, self.path, self.headers = handler.command, handler.path, dict(handler.headers)
+        self.began = time.monotonic()
         self.sent = self.received = 0
         self.status = None
 
