@@ -13,6 +13,7 @@
 #include "common/timefmt.h"
 #include "gateway/address.h"
 #include "gateway/transfer/fetch.h"
+#include "gateway/transfer/url.h"
 
 #define TICK_MS 20
 #define EXPECT_MS 1000L                 /* for "100 Continue", then the body is sent anyhow */
@@ -27,6 +28,8 @@ struct fetch {
 	CURL *easy;
 	struct curl_slist *headers;
 	char *url, *method;
+	char host[URL_HOST_SIZE];       /* of url */
+	int port, proxy_port;           /* of url; of the proxy that may be used, else 0 */
 	enum fetch_reach reach;
 	struct buf body;
 	char curl_error[CURL_ERROR_SIZE];
@@ -357,10 +360,21 @@ static int on_seek(void *arg, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
-/* Whether this address may be talked to. */
-static bool is_allowed(struct fetch *f, const char *address)
+/*
+ * What is behind a proxy is not seen: only what the address says by itself counts then. Where
+ * the port leaves it open who is talked to, it is taken for the place itself.
+ */
+static bool is_near(const struct fetch *f, const char *address, int port)
 {
-	f->near = address_is_private(address);
+	if (port == f->proxy_port && port != f->port)
+		address = f->host;
+	return address_is_private(address) || !strcmp(address, "localhost");
+}
+
+/* Whether this address may be talked to. */
+static bool is_allowed(struct fetch *f, const char *address, int port)
+{
+	f->near = is_near(f, address, port);
 	if (f->near && f->reach == FETCH_PUBLIC)
 		return stop(f, -EPERM, "refused: a redirect to an address of this machine or its network");
 	if (!f->near && f->reach == FETCH_PRIVATE)
@@ -373,12 +387,13 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 {
 	char text[INET6_ADDRSTRLEN] = "";
 	struct fetch *f = arg;
-	const void *address = a->family == AF_INET ?
-		(const void *)&((struct sockaddr_in *)(void *)&a->addr)->sin_addr :
-		(const void *)&((struct sockaddr_in6 *)(void *)&a->addr)->sin6_addr;
+	const struct sockaddr_in *v4 = (const void *)&a->addr;
+	const struct sockaddr_in6 *v6 = (const void *)&a->addr;
+	const void *address = a->family == AF_INET ? (const void *)&v4->sin_addr : &v6->sin6_addr;
+	int port = ntohs(a->family == AF_INET ? v4->sin_port : v6->sin6_port);
 
 	(void)purpose;
-	if (!inet_ntop(a->family, address, text, sizeof(text)) || !is_allowed(f, text))
+	if (!inet_ntop(a->family, address, text, sizeof(text)) || !is_allowed(f, text, port))
 		return CURL_SOCKET_BAD;
 	return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
@@ -389,10 +404,9 @@ static int on_connected(void *arg, char *address, char *own, int port, int own_p
 	struct fetch *f = arg;
 
 	(void)own;
-	(void)port;
 	(void)own_port;
 	f->moved_ns = time_monotonic_ns();
-	return is_allowed(f, address) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+	return is_allowed(f, address, port) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
 /* ---- one request ---- */
@@ -410,15 +424,38 @@ static void set_body(struct fetch *f, const struct fetch_order *order)
 	curl_easy_setopt(f->easy, CURLOPT_UPLOAD_BUFFERSIZE, RECEIVE_BUFFER);
 }
 
+static const char *proxy_of(const char *url)
+{
+	static const char *const plain[] = { "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY" };
+	static const char *const tls[] = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
+	const char *const *names = strncmp(url, "https:", 6) ? plain : tls;
+	const char *value = NULL;
+
+	for (size_t i = 0; !value && i < sizeof(tls) / sizeof(tls[0]); i++)
+		value = getenv(names[i]);
+	return value && *value ? value : NULL;
+}
+
 /* As other clients do it: HTTP_PROXY counts too, and this machine is always reached directly. */
 static void set_proxy(struct fetch *f)
 {
-	const char *proxy = getenv("http_proxy") ? NULL : getenv("HTTP_PROXY");
+	const char *proxy = proxy_of(f->url);
 
-	if (f->reach == FETCH_PRIVATE || strstr(f->url, "//127.") || strstr(f->url, "//localhost"))
+	if (f->reach == FETCH_PRIVATE || address_is_loopback(f->host) || !strcmp(f->host, "localhost")) {
 		curl_easy_setopt(f->easy, CURLOPT_NOPROXY, "*");
-	else if (proxy && *proxy && !strncmp(f->url, "http:", 5))
+	} else if (proxy) {
 		curl_easy_setopt(f->easy, CURLOPT_PROXY, proxy);
+		f->proxy_port = url_proxy_port(proxy);
+	}
+}
+
+/* Other certificates to believe, by the variable that OpenSSL's own programs read. */
+static void set_certificates(struct fetch *f)
+{
+	const char *file = getenv("SSL_CERT_FILE");
+
+	if (file && *file)
+		curl_easy_setopt(f->easy, CURLOPT_CAINFO, file);
 }
 
 static void set_options(struct fetch *f, const struct fetch_order *order)
@@ -455,6 +492,7 @@ static void set_options(struct fetch *f, const struct fetch_order *order)
 	else if (strcmp(f->method, "GET"))
 		curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, f->method);
 	set_proxy(f);
+	set_certificates(f);
 }
 
 static void fetch_free(struct fetch *f)
@@ -537,6 +575,7 @@ int fetch_start(struct fetcher *x, const struct fetch_order *order,
 		fetch_free(f);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
+	url_place(f->url, f->host, &f->port);
 	set_options(f, order);
 	TAILQ_INSERT_TAIL(&x->list, f, link);
 	if (curl_multi_add_handle(x->multi, f->easy) != CURLM_OK) {

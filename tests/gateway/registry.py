@@ -113,9 +113,9 @@ class Quiet(http.server.BaseHTTPRequestHandler):
 
 
 class Listening:
-    """An HTTP server of handler's class on loopback, in threads."""
+    """An HTTP server of handler's class, in threads; of HTTPS with a tls, which is an SSLContext."""
 
-    def __init__(self, handler):
+    def __init__(self, handler, address="127.0.0.1", tls=None):
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
             request_queue_size = 128
@@ -123,9 +123,11 @@ class Listening:
             def handle_error(self, request, client_address):
                 pass            # clients that leave are a part of the game
 
-        self.server = Server(("127.0.0.1", 0), type("Handler", (handler,), {"owner": self}))
+        self.server = Server((address, 0), type("Handler", (handler,), {"owner": self}))
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self.server.server_address[1]
-        self.host = f"127.0.0.1:{self.port}"
+        self.host = f"{address}:{self.port}"
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self.thread.start()
 
@@ -284,6 +286,38 @@ class ProxyHandler(Quiet):
         request.sent += len(data)
 
 
+class TunnelHandler(Quiet):
+    def do_CONNECT(self):
+        self.owner.requests.append(self.path)
+        host, port = self.path.rsplit(":", 1)
+        with socket.create_connection((host.strip("[]"), int(port)), PATIENCE) as there:
+            self.send_response(200)
+            self.end_headers()
+            back = threading.Thread(target=self.relay, args=(there, self.connection), daemon=True)
+            back.start()
+            self.relay(self.connection, there)
+            back.join(PATIENCE)
+        self.close_connection = True
+
+    @staticmethod
+    def relay(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+class Tunnel(Listening):
+    """A proxy as companies have them: requests are whom it was asked for."""
+
+    def __init__(self, address):
+        self.requests = []
+        super().__init__(TunnelHandler, address)
+        self.url = f"http://{self.host}"
+
+
 class Request:
     """What the proxy has seen of one."""
 
@@ -305,12 +339,12 @@ class Request:
 class Proxy(Listening):
     """In front of a registry; host is what models are named by."""
 
-    def __init__(self, registry):
+    def __init__(self, registry, address="127.0.0.1", tls=None):
         self.registry = registry
         self.lock = threading.Lock()
         self.released = threading.Event()
         self.reset()
-        super().__init__(ProxyHandler)
+        super().__init__(ProxyHandler, address, tls)
 
     def reset(self, rule=None):
         self.requests = []
