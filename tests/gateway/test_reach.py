@@ -78,15 +78,13 @@ class Reach(TransferTest):
     def test_redirects_inwards(self):
         """From a registry out there none leads to this machine or its network, however it is spelled."""
         inner, private = self.listen("127.0.0.1"), self.listen(PRIVATE)
-        self.gateway = self.serve(EASEL_TRANSFER_STALL="10s")
         for place in (f"127.0.0.1:{inner.port}", f"localhost:{inner.port}", f"2130706433:{inner.port}",
                       f"0x7f.1:{inner.port}", f"0.0.0.0:{inner.port}", f"[::1]:{inner.port}",
                       f"[::ffff:127.0.0.1]:{inner.port}", f"u:p@127.0.0.1:{inner.port}", private.host,
                       "169.254.169.254", "192.168.0.1", "172.16.0.1", "[fe80::1]", "[fd00::1]"):
             self.redirect(self.front, f"https://{place}{{}}")
-            self.fails(self.pull_from(self.front), "refused: a redirect to an address of this machine or its network$")
-            asked = [request.path for request in self.front.blob_requests()]
-            self.assertEqual(len(asked), len(set(asked)), place)         # once is enough
+            self.fails(self.pull_from(self.front), '^GET "https://.*": refused: a redirect to an address of this '
+                       "machine or its network$")       # and not after retries
         self.assertEqual((inner.requests, private.requests), ([], []))
 
     def test_redirects_to_plain_http(self):
