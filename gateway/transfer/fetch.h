@@ -61,7 +61,7 @@ int fetch_start(struct fetcher *x, const struct fetch_order *order,
 		const struct fetch_handler *handler, void *owner, struct fetch **ret,
 		struct err *err);
 void fetch_cancel(struct fetch *f);             /* no handler is called any more */
-void fetch_resume(struct fetch *f);             /* after FETCH_PAUSE */
+void fetch_resume(struct fetch *f);             /* after FETCH_PAUSE; else nothing */
 
 long fetch_status(const struct fetch *f);
 /* NULL when absent; valid until the next call. */
