@@ -9,7 +9,7 @@ import threading
 import time
 import unittest as plain
 
-from gateway_test import Gateway, wait_for
+from gateway_test import GATEWAY, Gateway, wait_for
 from transfer_test import Model, TransferTest, check_store, registry, unittest
 
 MIB = 1 << 20
@@ -69,9 +69,9 @@ class Resume(TransferTest):
             raise AssertionError(f"threads wait in {threads}; {self.states()}; requests " + "; ".join(
                 f"{r.method} {r.path} {r.status} {r.sent}" for r in self.proxy.requests)) from error
 
-    def killed(self):
+    def killed(self, transfer=None, *args):
         try:
-            self.pull()
+            (transfer or self.pull)(*args)
         except (AssertionError, OSError, Exception):    # its server is killed
             pass
 
@@ -151,6 +151,53 @@ class Resume(TransferTest):
         self.assertEqual(len(self.proxy.blob_requests()), len(self.model.blobs))
         self.assertEqual(check_store(self.root, self.proxy.host), self.model.manifest)
         self.assertEqual(self.files(".tmp"), [])
+
+    def test_kill_during_push(self):
+        """A push that is killed goes on with what the registry lacks; the store stays as it is."""
+        chance = random.Random(SEED)
+        source = self.name(host=self.registry.host)
+        self.succeeds(self.pull(source))
+        for turn in range(max(2, ROUNDS // 2)):
+            repository = f"library/k{turn}"
+            self.gateway.post("/api/copy", {"source": source, "destination": self.name(repository)})
+            self.proxy.reset(lambda request: {"pace": 0.004} if request.method == "PUT" else None)
+            amount = chance.randrange(1, self.model.bytes)
+            thread = threading.Thread(target=lambda r=repository: self.killed(self.push, self.name(r)), daemon=True)
+            thread.start()
+            wait_for("data", lambda a=amount, t=thread: self.proxy.upload_bytes() >= a or not t.is_alive())
+            self.gateway.process.kill()
+            self.gateway.process.wait()
+            thread.join()
+            wait_for("what was on its way", lambda: all(request.done for request in self.proxy.requests))
+            there = {digest for digest in self.model.blobs
+                     if self.registry.request("HEAD", f"/v2/{repository}/blobs/{digest}")[0] == 200}
+            self.gateway.start()
+            self.proxy.reset()
+            self.succeeds(self.push(self.name(repository)))
+            sent = {r.path.rsplit("digest=", 1)[1].replace("%3A", ":"): r.received for r in self.proxy.requests
+                    if r.method == "PUT" and not r.is_manifest}
+            self.assertEqual(sent, {digest: len(data) for digest, data in self.model.blobs.items() if digest not in there})
+            self.assertEqual(self.registry.request("GET", f"/v2/{repository}/manifests/latest", None, {
+                "Accept": registry.MANIFEST})[2], self.model.manifest)
+            self.assertEqual(check_store(self.root, self.registry.host), self.model.manifest)
+            self.gateway.request("DELETE", "/api/delete", {"model": self.name(repository)})
+
+    @plain.skipIf("asan" in open(GATEWAY, "rb").read(1 << 16).decode("latin-1"), "nothing goes before the sanitizer")
+    def test_slow_disk(self):
+        """Each sync takes a second: nobody else waits for that, and the client hears of it."""
+        self.gateway = self.serve(LD_PRELOAD=os.environ["EASEL_SLOW_SYNC"], EASEL_MODELS=os.path.join(self.folder, "slow"))
+        slowest, answers = 0, []
+        thread = threading.Thread(target=lambda: answers.append(self.pull()))
+        began = time.monotonic()
+        thread.start()
+        while thread.is_alive():
+            asked = time.monotonic()
+            self.gateway.get("/api/version")
+            slowest = max(slowest, time.monotonic() - asked)
+            thread.join(0.02)
+        self.succeeds(answers[0])
+        self.assertGreater(time.monotonic() - began, 5)
+        self.assertLess(slowest, 0.9)
 
     def test_memory_and_responsiveness(self):
         """A blob much larger than what may be held; others are answered meanwhile."""
