@@ -155,10 +155,13 @@ int file_replace(const char *path, const void *data, size_t len, struct err *err
 /* The parent is synced too: what is written below must not be lost with the folder. */
 static int make_one(const char *path, struct err *err)
 {
+	int error;
+
 	if (mkdir(path, 0755) == 0)
 		return dir_sync_parent(path, err);
-	if (errno != EEXIST && access(path, F_OK) < 0)
-		return err_errno(err, errno, "create folder %s", path);
+	error = errno;
+	if (error != EEXIST && access(path, F_OK) < 0)
+		return err_errno(err, error, "create folder %s", path);
 	return 0;
 }
 

@@ -78,15 +78,15 @@ class Resume(TransferTest):
     def test_kill_at_random_points(self):
         chance = random.Random(SEED)
         print(f"seed {SEED}, {ROUNDS} rounds")
+        kills = 0
         for _ in range(ROUNDS):
             self.gateway = self.serve()
-            total, asked = 0, 0
             for _ in range(chance.randrange(1, 4)):
                 had = self.states()
                 self.proxy.reset(slow)
                 self.kill_at(chance.randrange(1, max(2, int(self.model.bytes * chance.choice((.02, .3, .6))))))
                 self.check_requests(had)
-                asked += len(self.proxy.requests)
+                kills += 1
                 check_store(self.root)
                 self.gateway.start()
             had = self.states()
@@ -98,6 +98,7 @@ class Resume(TransferTest):
             self.assertEqual(check_store(self.root, self.proxy.host), self.model.manifest)
             self.assertEqual(self.files(".tmp"), [])
             self.gateway.stop()
+        print(f"{kills} kills")
 
     def test_resume_after_hours(self):
         """What an interrupted pull brought is still there tomorrow."""
@@ -237,6 +238,26 @@ class FullDisk(TransferTest):
         Model("room", [5 * MIB]).put(self.registry, "library/room")
         self.fails(self.pull(self.name("library/room")), f"^no space left on device: {self.disk} has .* are needed")
         self.assertEqual(self.proxy.blob_requests(), [])
+
+    def test_full_at_every_stage(self):
+        """One more file can be made each time, until the pull succeeds."""
+        model = Model("stages", [3000, 70]).put(self.registry, "library/stages")
+        failed = 0
+        for left in range(40):
+            files = os.statvfs(self.disk)
+            subprocess.run(["mount", "-o", f"remount,nr_inodes={files.f_files - files.f_ffree + left}", self.disk], check=True)
+            answer = self.pull(self.name("library/stages"))
+            if answer.lines[-1] == {"status": "success"}:
+                break
+            self.fails(answer, f"{self.disk}/.*: No space left on device$")
+            check_store(self.disk)
+            left_over = [os.path.join(folder, name) for folder, _, names in os.walk(self.disk) for name in names]
+            self.assertEqual([name for name in left_over if "/manifests" in name], [])
+            self.assertEqual([name for name in left_over if "/blobs/" in name and not re.fullmatch(
+                "sha256-[0-9a-f]{64}(.tmp)?", os.path.basename(name))], [])
+            failed += 1
+        self.assertGreater(failed, 5)
+        self.assertEqual(check_store(self.disk, self.proxy.host, "library/stages"), model.manifest)
 
     def test_full_while_writing(self):
         Model("full", [3 * MIB]).put(self.registry, "library/full")
