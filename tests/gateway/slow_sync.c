@@ -1,5 +1,5 @@
 /*
- * A disk that takes a second for each sync: preloaded into a gateway by a test. Owns
+ * A disk that takes its time for each sync: preloaded into a gateway by a test. Owns
  * nothing; any thread.
  */
 #include <unistd.h>
@@ -9,6 +9,6 @@ int fsync(int fd);
 int fsync(int fd)
 {
 	(void)fd;
-	sleep(1);
+	usleep(300000);
 	return 0;
 }

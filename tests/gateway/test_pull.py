@@ -173,6 +173,7 @@ class Pull(TransferTest):
             times.append(time.monotonic())
             status = 503 if request.is_manifest else 429
             return {"answer": (status, b"", {"Retry-After": "2"})} if len(times) == 1 else None
+        self.gateway = self.serve(EASEL_TRANSFER_STALL="5s")
         self.proxy.reset(rule)
         self.succeeds(self.pull())
         self.assertEqual(len(asked), len(self.model.blobs) + 1)
