@@ -3,6 +3,15 @@
  *
  * An attempt is: a slot, the partial file opened (once), a GET from where it ends, its
  * data handed to the disk, then either the next attempt or the blob's publication.
+ *
+ * At any time exactly one thing is on its way that will move a download on, or end it:
+ * - its place in the line of slots: whoever holds one gives it back in try_later(), before
+ *   the publication, or in download_free(), and that wakes the line;
+ * - a job of the disk's (disk != DISK_IDLE), whose done() always comes;
+ * - a call, whose done() always comes: data, an error, or the watchdog's. While it waits for
+ *   the disk (FETCH_PAUSE) blocks are posted, and the one that is written next resumes it;
+ *   while it waits for a token it belongs to the registry's request for that;
+ * - the timer of a retry.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -350,10 +350,16 @@ static size_t on_body(char *to, size_t one, size_t max, void *arg)
 	return (size_t)n;
 }
 
+/*
+ * libcurl begins anew when a connection that it had used before turns out dead. Once much was
+ * sent that is no use: what it was sent to, a registry's session, is lost as well.
+ */
 static int on_seek(void *arg, curl_off_t offset, int origin)
 {
 	struct fetch *f = arg;
 
+	if (f->body_sent > RECEIVE_BUFFER)
+		return CURL_SEEKFUNC_FAIL;
 	if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > f->body_size)
 		return CURL_SEEKFUNC_FAIL;
 	f->body_sent = (uint64_t)offset;

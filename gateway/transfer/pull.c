@@ -79,9 +79,10 @@ static bool took(struct pull *p)
 			pull_free(p);
 		return false;
 	}
-	if (p->common.result < 0)
-		finish(p, &p->common.err);
-	return p->common.result >= 0;
+	if (p->common.result == 0)
+		return true;
+	finish(p, &p->common.err);
+	return false;
 }
 
 static void run_write(void *arg)

@@ -17,6 +17,9 @@ class Transfer(cli.Cli):
         server = self.serve({"POST /api/pull": Stream(*PULL)})
         self.expect(self.cli("pull", "m", server=server), "", PULLED)
         self.assertEqual(server.requests[1:], [("POST /api/pull", {"name": "m", "insecure": False})])
+        # The server says its last line again when there is no news.
+        twice = self.serve({"POST /api/pull": Stream(*(line for line in PULL for _ in range(2)))})
+        self.expect(self.cli("pull", "m", server=twice), "", PULLED)
         self.expect(self.cli("pull", "--insecure", "-q", "m", server=server))
         self.assertTrue(server.requests[3][1]["insecure"])
 

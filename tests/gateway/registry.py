@@ -192,10 +192,16 @@ class ProxyHandler(Quiet):
             self.end_headers()
 
     def handle_any(self):
-        owner = self.owner
         request = Request(self)
-        with owner.lock:
-            owner.requests.append(request)
+        with self.owner.lock:
+            self.owner.requests.append(request)
+        try:
+            self.handle_request(request)
+        finally:
+            request.done = True
+
+    def handle_request(self, request):
+        owner = self.owner
         rule = owner.rule(request) or {}
         if rule.get("hang"):
             owner.released.wait(PATIENCE)
@@ -238,6 +244,8 @@ class ProxyHandler(Quiet):
             if not data or (cut is not None and request.received > cut):
                 raise ConnectionResetError
             yield data
+            if rule.get("pace"):
+                time.sleep(rule["pace"])
 
     def forward(self, request, rule):
         self.go_on()
@@ -325,7 +333,7 @@ class Request:
         self.method, self.path, self.headers = handler.command, handler.path, dict(handler.headers)
         self.began = time.monotonic()
         self.sent = self.received = 0
-        self.status = None
+        self.status, self.done = None, False
 
     @property
     def is_blob(self):
