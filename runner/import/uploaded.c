@@ -14,14 +14,22 @@
 
 enum { NAMED = 2 };                     /* of the missing ones, in an error */
 
-int uploaded_check(const struct store *s, const json_t *files, struct err *err)
+/* What is not known to be whole is hashed: a damaged file must not become a model. */
+static bool is_whole(struct store *s, const char *digest)
+{
+	uint64_t size;
+
+	return store_blob_stat(s, digest, &size, NULL) == 0 &&
+	       (store_blob_known(s, digest, size) || store_blob_check(s, digest, NULL, NULL, NULL) == 0);
+}
+
+int uploaded_check(struct store *s, const json_t *files, struct err *err)
 {
 	struct buf list = BUF_INIT(4096);
 	char digest[DIGEST_SIZE];
 	const char *path;
 	json_t *value;
 	size_t n = 0;
-	uint64_t size;
 	int r = 0;
 
 	json_object_foreach((json_t *)(uintptr_t)files, path, value) {
@@ -30,7 +38,7 @@ int uploaded_check(const struct store *s, const json_t *files, struct err *err)
 		r = digest_parse(text ? text : "", digest, err);
 		if (r < 0)
 			break;
-		if (store_blob_stat(s, digest, &size, NULL) == 0)
+		if (is_whole(s, digest))
 			continue;
 		if (n++ < NAMED)
 			buf_printf(&list, "%s%.80s (%s)", n > 1 ? ", " : "", path, digest);
