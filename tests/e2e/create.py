@@ -116,6 +116,7 @@ class Uploaded(CreateTest):
             file.seek(-1, os.SEEK_END)
             file.write(b"x")
         self.refused(self.create("a", files), "1 of the ", WEIGHTS, files[WEIGHTS])
+        self.assertEqual(self.server.request("HEAD", "/api/blobs/" + files[WEIGHTS]).status, 404)
         self.send()                                     # again what is not whole
         self.refused(self.create("a", {path: digest for path, digest in files.items() if path != INDEX}),
                      "needs config.json", INDEX)
