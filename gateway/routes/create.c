@@ -8,9 +8,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/limits.h"
+#include "common/quantise.h"
 #include "common/text.h"
 #include "common/timefmt.h"
 #include "gateway/bodies.h"
@@ -238,20 +238,6 @@ static int check_files(json_t *files, struct err *err)
 	return is_known ? 0 : err_set(err, -EINVAL, "unknown type");
 }
 
-static int check_quantize(const char *asked, struct err *err)
-{
-	static const char *const words[] = { "fp8", "mxfp8", "int8", "q8", "int4", "q4", "fp4",
-					     "nvfp4", "mxfp4" };
-
-	if (!asked || !*asked)
-		return 0;
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (!strcasecmp(asked, words[i]))
-			return 0;
-	return err_set(err, -EINVAL, "unsupported --quantize \"%.40s\": supported types are int4, "
-		       "int8, nvfp4, mxfp4, mxfp8, fp8", asked);
-}
-
 static int check_source(struct creation *c, struct err *err)
 {
 	const char *from = c->body.from;
@@ -278,7 +264,7 @@ static int check(struct creation *c, struct err *err)
 	int r = model_name_read(c->body.model, "remote model is unavailable", &c->name, err);
 
 	if (r == 0)
-		r = check_quantize(c->body.quantize, err);
+		r = quantise_check(c->body.quantize, err);
 	if (r == 0)
 		r = check_source(c, err);
 	if (r == 0)

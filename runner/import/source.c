@@ -48,7 +48,7 @@ int source_open(const char *directory, struct source **ret, struct err *err)
 	return 0;
 }
 
-int source_of_blobs(const struct store *store, const json_t *files, struct source **ret, struct err *err)
+int source_of_blobs(struct store *store, const json_t *files, struct source **ret, struct err *err)
 {
 	struct source *s;
 	int r = uploaded_check(store, files, err);

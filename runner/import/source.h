@@ -19,7 +19,7 @@ struct source;
 /* directory is absolute. -EINVAL with the reason, also when it is no folder. */
 int source_open(const char *directory, struct source **ret, struct err *err);
 /* files: path -> digest; both must outlive it, and the store should be held. -EINVAL names what is missing. */
-int source_of_blobs(const struct store *store, const json_t *files, struct source **ret, struct err *err);
+int source_of_blobs(struct store *store, const json_t *files, struct source **ret, struct err *err);
 void source_close(struct source *s);                    /* NULL is fine */
 const char *source_path(const struct source *s);
 

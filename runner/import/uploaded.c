@@ -14,34 +14,6 @@
 
 enum { NAMED = 2 };                     /* of the missing ones, in an error */
 
-int uploaded_check(const struct store *s, const json_t *files, struct err *err)
-{
-	struct buf list = BUF_INIT(4096);
-	char digest[DIGEST_SIZE];
-	const char *path;
-	json_t *value;
-	size_t n = 0;
-	uint64_t size;
-	int r = 0;
-
-	json_object_foreach((json_t *)(uintptr_t)files, path, value) {
-		const char *text = json_string_value(value);
-
-		r = digest_parse(text ? text : "", digest, err);
-		if (r < 0)
-			break;
-		if (store_blob_stat(s, digest, &size, NULL) == 0)
-			continue;
-		if (n++ < NAMED)
-			buf_printf(&list, "%s%.80s (%s)", n > 1 ? ", " : "", path, digest);
-	}
-	if (r == 0 && n)
-		r = err_set(err, -EINVAL, "%zu of the %zu files must be sent to /api/blobs first: %s%s", n,
-			    json_object_size(files), buf_failed(&list) ? "" : list.data, n > NAMED ? ", ..." : "");
-	buf_finish(&list);
-	return r;
-}
-
 /* What path is called below folder: a name, or more of a path; NULL when it lies elsewhere. */
 static const char *below(const char *path, const char *folder)
 {
@@ -146,5 +118,57 @@ int uploaded_release(struct store *s, const json_t *files, int64_t since_ns, str
 	if (r == 0)
 		r = store_release(s, sent, err);
 	manifest_free(sent);
+	return r;
+}
+
+/* ---- the check ---- */
+
+/* What is not known to be whole is hashed: a damaged file must not become a model. */
+static int check_file(struct store *s, const char *path, json_t *value, const char *digest, json_t *damaged)
+{
+	uint64_t size;
+	int r = store_blob_stat(s, digest, &size, NULL);
+
+	if (r == 0 && !store_blob_known(s, digest, size))
+		r = store_blob_check(s, digest, NULL, NULL, NULL);
+	if (r == -EBADMSG)
+		json_object_set(damaged, path, value);
+	return r;
+}
+
+static int check_files(struct store *s, const json_t *files, json_t *damaged, struct err *err)
+{
+	struct buf list = BUF_INIT(4096);
+	char digest[DIGEST_SIZE];
+	const char *path;
+	json_t *value;
+	size_t n = 0;
+	int r = 0;
+
+	json_object_foreach((json_t *)(uintptr_t)files, path, value) {
+		r = digest_parse(json_is_string(value) ? json_string_value(value) : "", digest, err);
+		if (r < 0)
+			break;
+		if (check_file(s, path, value, digest, damaged) == 0)
+			continue;
+		if (n++ < NAMED)
+			buf_printf(&list, "%s%.80s (%s)", n > 1 ? ", " : "", path, digest);
+	}
+	if (r == 0 && n)
+		r = err_set(err, -EINVAL, "%zu of the %zu files must be sent to /api/blobs first: %s%s", n,
+			    json_object_size(files), buf_failed(&list) ? "" : list.data, n > NAMED ? ", ..." : "");
+	buf_finish(&list);
+	return r;
+}
+
+int uploaded_check(struct store *s, const json_t *files, struct err *err)
+{
+	json_t *damaged = json_object();
+	int r = damaged ? check_files(s, files, damaged, err) : err_set(err, -ENOMEM, "out of memory");
+
+	/* As long as one is there, who asks for it hears that it need not be sent. */
+	if (json_object_size(damaged))
+		uploaded_release(s, damaged, INT64_MAX, NULL);
+	json_decref(damaged);
 	return r;
 }

@@ -13,8 +13,11 @@
  * functions for such a source.
  */
 
-/* -EINVAL for what is no digest, and with the names and digests of blobs that are not there. */
-int uploaded_check(const struct store *s, const json_t *files, struct err *err);
+/*
+ * -EINVAL for what is no digest, and with the names and digests of blobs that are not there or
+ * damaged; such a one is freed unless a tag uses it, and the store no longer held.
+ */
+int uploaded_check(struct store *s, const json_t *files, struct err *err);
 bool uploaded_has_folder(const json_t *files, const char *folder);
 /* Names right below folder ("" = the top) in byte order; names_free(). */
 int uploaded_list(const json_t *files, const char *folder, char ***ret, struct err *err);

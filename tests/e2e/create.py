@@ -112,6 +112,12 @@ class Uploaded(CreateTest):
         files, nothing = self.send(), "sha256:" + "ab" * 32
         self.refused(self.create("a", {**files, WEIGHTS: nothing}), "1 of the ", WEIGHTS, nothing, "/api/blobs")
         self.refused(self.create("a", {**files, "vae/x.json": nothing, WEIGHTS: nothing}), "2 of the ", "vae/x.json")
+        with open(self.path_of(files[WEIGHTS]), "r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            file.write(b"x")
+        self.refused(self.create("a", files), "1 of the ", WEIGHTS, files[WEIGHTS])
+        self.assertEqual(self.server.request("HEAD", "/api/blobs/" + files[WEIGHTS]).status, 404)
+        self.send()                                     # again what is not whole
         self.refused(self.create("a", {path: digest for path, digest in files.items() if path != INDEX}),
                      "needs config.json", INDEX)
         self.refused(self.create("a", {path: digest for path, digest in files.items() if path[:4] != "vae/"}),
