@@ -195,11 +195,37 @@ static bool set_part(struct model_name *name, unsigned depth, const char *text)
 	return (size_t)snprintf(part[depth], size[depth], "%s", text) < size[depth];
 }
 
+/* How a name is called that the disk has below one of its two public hosts. */
+static bool to_known(struct model_name *name)
+{
+	if (tag_host_is_public(name->host))
+		snprintf(name->host, sizeof name->host, "%s", NAME_DEFAULT_HOST);
+	return name_valid(name);
+}
+
+bool store_tag_name(const char *folder, const char *tag, struct model_name *ret)
+{
+	const char *at = strchr(folder, '/');
+	char part[NAME_TEXT_SIZE];
+	unsigned depth = 0;
+
+	for (; at && depth < NAME_PARTS - 1; depth++) {
+		const size_t len = strcspn(++at, "/");
+
+		if (len >= sizeof part)
+			return false;
+		memcpy(part, at, len);
+		part[len] = '\0';
+		if (!set_part(ret, depth, part))
+			return false;
+		at = strchr(at, '/');
+	}
+	return !at && depth == NAME_PARTS - 1 && set_part(ret, depth, tag) && to_known(ret);
+}
+
 static void found_tag(struct names *names, struct model_name name)
 {
-	if (tag_host_is_public(name.host))
-		snprintf(name.host, sizeof name.host, "%s", NAME_DEFAULT_HOST);
-	if (name_valid(&name))
+	if (to_known(&name))
 		add_name(names, &name);
 	else
 		log_debug("bad manifest name %s/%s/%s/%s", name.host, name.namespace, name.model, name.tag);
