@@ -132,17 +132,32 @@ static int collect_pending(const struct store *s, struct used *u)
 	return r;
 }
 
+/* Which file somebody has to look at, if the error does not say so. */
+static void name_file(const struct store *s, const struct model_name *name, struct err *err)
+{
+	char path[STORE_PATH];
+	struct stat st;
+
+	for (int tree = TAG_V2; err && !strstr(err->text, s->root) && tree < TAG_TREES; tree++) {
+		tag_path(s, name, (enum tag_tree)tree, path);
+		if (lstat(path, &st) == 0)
+			err_prefix(err, "%s", path);
+	}
+}
+
 static int collect(struct store *s, struct used *u, struct err *err)
 {
-	struct model_name *names;
+	struct model_name *names = NULL;
 	struct manifest *m;
 	size_t n;
 	int r = tag_names(s, &names, &n, err);
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		r = store_read(s, &names[i], &m, err);
-		if (r < 0)
+		if (r < 0) {
+			name_file(s, &names[i], err);
 			break;
+		}
 		r = use_manifest(u, m);
 		if (r < 0)
 			err_set(err, r, "out of memory");

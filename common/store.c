@@ -104,45 +104,68 @@ static void take_spelling(struct model_name *name, const struct model_name *exis
 		memcpy(name->tag, existing->tag, sizeof name->tag);
 }
 
-/* The existing name with the longest common prefix, by case where several have it; NULL for none. */
-static const struct model_name *nearest(const struct model_name *wanted, const struct model_name *names,
-					size_t n, int *ret_parts)
+/* Keeps the name with the longest common prefix, by case where several have it. */
+static void keep_nearest(const struct model_name *wanted, const struct model_name *name,
+			 const struct model_name **best, int *best_score)
+{
+	int parts = common_parts(wanted, name, strcasecmp), score = parts * (NAME_PARTS + 1);
+
+	if (!parts || score + NAME_PARTS <= *best_score)
+		return;
+	score += common_parts(wanted, name, strcmp);
+	if (score > *best_score) {
+		*best_score = score;
+		*best = name;
+	}
+}
+
+static void to_default_host(struct model_name *name)
+{
+	if (tag_host_is_public(name->host))
+		snprintf(name->host, sizeof name->host, "%s", NAME_DEFAULT_HOST);
+}
+
+void store_resolve_among(const struct model_name *name, const struct model_name *(*at)(const void *context, size_t i),
+			 const void *context, size_t n, struct model_name *ret)
 {
 	const struct model_name *best = NULL;
-	int best_score = 0;
+	int score = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		int parts = common_parts(wanted, &names[i], strcasecmp);
-		int score = parts * (NAME_PARTS + 1) + common_parts(wanted, &names[i], strcmp);
+	*ret = *name;
+	to_default_host(ret);
+	for (size_t i = 0; i < n; i++)
+		keep_nearest(ret, at(context, i), &best, &score);
+	if (best)
+		take_spelling(ret, best, score / (NAME_PARTS + 1));
+}
 
-		if (parts && score > best_score) {
-			best_score = score;
-			best = &names[i];
-			*ret_parts = parts;
-		}
-	}
-	return best;
+static const struct model_name *in_array(const void *context, size_t i)
+{
+	return (const struct model_name *)context + i;
+}
+
+bool store_has(struct store *s, const struct model_name *name)
+{
+	struct model_name wanted = *name;
+
+	to_default_host(&wanted);
+	return tag_exists(s, &wanted);
 }
 
 int store_resolve(struct store *s, const struct model_name *name, struct model_name *ret, struct err *err)
 {
 	struct model_name wanted = *name, *names;
-	const struct model_name *existing;
-	int parts = 0, r;
 	size_t n;
+	int r;
 
-	if (tag_host_is_public(wanted.host))
-		snprintf(wanted.host, sizeof wanted.host, "%s", NAME_DEFAULT_HOST);
+	to_default_host(&wanted);
 	*ret = wanted;
 	if (tag_exists(s, &wanted))     /* the usual case, without a walk over all names */
 		return 0;
 	r = tag_names(s, &names, &n, err);
 	if (r < 0)
 		return r;
-	existing = nearest(&wanted, names, n, &parts);
-	if (existing)
-		take_spelling(&wanted, existing, parts);
-	*ret = wanted;
+	store_resolve_among(&wanted, in_array, names, n, ret);
 	free(names);
 	return 0;
 }

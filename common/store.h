@@ -91,6 +91,11 @@ int store_blob_check(struct store *s, const char *digest, bool (*go_on)(void *co
  * match, else the longest matching prefix's spelling.
  */
 int store_resolve(struct store *s, const struct model_name *name, struct model_name *ret, struct err *err);
+/* Whether a tag of exactly this spelling is there, good or damaged. */
+bool store_has(struct store *s, const struct model_name *name);
+/* What store_resolve() makes of a name among n that are known, at(context, i) each. */
+void store_resolve_among(const struct model_name *name, const struct model_name *(*at)(const void *context, size_t i),
+			 const void *context, size_t n, struct model_name *ret);
 /* Reads the tag (v2, else legacy). -ENOENT "model '<short>' not found", -EBADMSG when damaged. */
 int store_read(struct store *s, const struct model_name *name, struct manifest **ret, struct err *err);
 /* The tag's bytes as they are, NUL-terminated; the caller frees. -ENOENT as of store_read(). */
@@ -103,6 +108,8 @@ int store_copy(struct store *s, const struct model_name *from, const struct mode
 
 /* Every name that has a tag, good or damaged, each once, sorted; the caller frees. */
 int store_names(struct store *s, struct model_name **ret, size_t *ret_n, struct err *err);
+/* The name of a tag by its file: folder is "manifests[-v2]/host/namespace/model". False: it has none. */
+bool store_tag_name(const char *folder, const char *tag, struct model_name *ret);
 /*
  * What the disk says of a tag's files without reading them: equal bytes mean that nothing
  * changed. newest_ns is their latest change, Unix time; 0 when there is none.

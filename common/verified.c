@@ -211,12 +211,13 @@ static void refresh(struct verified *v)
 		close(fd);
 }
 
-/* One write(), which other processes' do not cut. */
+/* One write(), which other processes' do not cut. What was torn before it is ended first. */
 static void append(const struct verified *v, const struct mark *m)
 {
 	int fd = open(v->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
-	char line[LINE_MAX_LEN];
-	size_t len = print(m, line);
+	const bool torn = v->at != v->size;
+	char line[1 + LINE_MAX_LEN] = "\n";
+	size_t len = torn + print(m, line + torn);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size >= LIMIT_VERIFIED ||
