@@ -57,6 +57,13 @@ const struct site *registry_site(const struct registry *r)
 	return &r->site;
 }
 
+bool registry_gives_up(const struct registry *r, const struct err *err)
+{
+	if (err->code == -ECONNREFUSED || err->code == -EHOSTUNREACH)
+		return !r->answered;
+	return err->code == -EPERM || err->code == -EACCES || err->code == -EPROTO;
+}
+
 char *registry_url(const struct registry *r, const char *rest)
 {
 	char *url;
@@ -205,8 +212,10 @@ static void on_done(void *owner, struct fetch *f, const struct err *err)
 	struct err why;
 
 	c->fetch = f;
-	if (!err && is_at_registry(c))
+	if (!err && is_at_registry(c)) {
+		c->registry->answered = true;
 		c->registry->near = fetch_is_private(f);
+	}
 	if (err || !is_ours(c, status))
 		call_finish(c, err);
 	else if (status == 401)
