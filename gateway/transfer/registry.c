@@ -10,6 +10,7 @@
 #include "gateway/transfer/registry_private.h"
 
 #define MAX_REDIRECTS 10u
+#define EXPECT_MIN (1u << 20)           /* bytes of a body */
 
 /* ---- the registry ---- */
 
@@ -106,6 +107,12 @@ static int add_header(struct curl_slist **list, const char *text)
 	return 0;
 }
 
+/* Only where a large body may be sent elsewhere instead; waiting for nothing takes a second. */
+static bool asks_before(const struct call *c)
+{
+	return c->registry->site.ollama && !strcmp(c->order.method, "PATCH") && c->order.body_size >= EXPECT_MIN;
+}
+
 static int make_headers(struct call *c, struct curl_slist **ret)
 {
 	bool known = is_at_registry(c) && !c->order.bare;
@@ -113,8 +120,7 @@ static int make_headers(struct call *c, struct curl_slist **ret)
 
 	for (size_t i = 0; r == 0 && i < CALL_HEADERS && c->order.headers[i]; i++)
 		r = add_header(ret, c->order.headers[i]);
-	/* Only where a redirect may come instead of taking the body. */
-	if (r == 0 && c->order.has_body && !c->registry->site.ollama)
+	if (r == 0 && c->order.has_body && !asks_before(c))
 		r = add_header(ret, "Expect:");
 	return r;
 }
