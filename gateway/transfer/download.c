@@ -238,11 +238,6 @@ static bool read_status(struct download *d, const struct call *c)
 	return retry_is_final(status) && !(call_is_elsewhere(c) && (status == 403 || status == 410));
 }
 
-static bool is_final(const struct err *err)
-{
-	return err->code == -EPERM || err->code == -EACCES || err->code == -EPROTO;
-}
-
 static void on_call_done(void *owner, struct call *c, const struct err *err)
 {
 	struct download *d = owner;
@@ -252,7 +247,7 @@ static void on_call_done(void *owner, struct call *c, const struct err *err)
 	d->retry_after = -1;
 	if (err && !d->why.code)
 		d->why = *err;
-	if (err ? is_final(err) : partial_len(d->partial) != d->size && read_status(d, c)) {
+	if (err ? registry_gives_up(d->registry, err) : partial_len(d->partial) != d->size && read_status(d, c)) {
 		fail(d, &d->why);
 		return;
 	}

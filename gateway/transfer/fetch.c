@@ -533,13 +533,15 @@ static void describe(struct fetch *f, CURLcode result)
 	curl_easy_getinfo(f->easy, CURLINFO_PRIMARY_IP, &ip);
 	if (result == CURLE_COULDNT_CONNECT)
 		code = -ECONNREFUSED;
-	else if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_PEER_FAILED_VERIFICATION)
+	else if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_PEER_FAILED_VERIFICATION ||
+		 result == CURLE_SSL_CONNECT_ERROR)
 		code = -EHOSTUNREACH;
 	if (result == CURLE_COULDNT_CONNECT && error == ECONNREFUSED)
 		err_set(&f->err, code, "%s \"%.300s\": connect: connection refused", f->method, f->url);
 	else
-		err_set(&f->err, code, "%s \"%.300s\": %s", f->method, f->url,
-			*f->curl_error ? f->curl_error : curl_easy_strerror(result));
+		err_set(&f->err, code, "%s \"%.300s\": %s%s", f->method, f->url,
+			*f->curl_error ? f->curl_error : curl_easy_strerror(result),
+			result == CURLE_SSL_CONNECT_ERROR ? " (insecure is for a registry of plain HTTP)" : "");
 }
 
 static void end(struct fetch *f, CURLcode result)

@@ -34,7 +34,7 @@ struct fetch_handler {
 	ssize_t (*body)(void *owner, uint64_t offset, void *to, size_t max);
 	/*
 	 * The end, f is void afterwards. err NULL: a whole answer; -EPERM: refused by policy;
-	 * -ECONNREFUSED, -EHOSTUNREACH: nobody there; -EIO anything else.
+	 * -ECONNREFUSED, -EHOSTUNREACH: nobody there, or not who it should be; -EIO anything else.
 	 */
 	void (*done)(void *owner, struct fetch *f, const struct err *err);
 };

@@ -121,11 +121,6 @@ static void try_later(struct blob_upload *u, int64_t retry_after)
 	try_again_later(u, retry_after);
 }
 
-static bool is_final(const struct err *err)
-{
-	return err->code == -EPERM || err->code == -EACCES || err->code == -EPROTO;
-}
-
 static void describe(struct blob_upload *u, const struct call *c, const struct err *err)
 {
 	long status = call_status(c);
@@ -147,7 +142,7 @@ static void fail(struct blob_upload *u, const struct call *c, const struct err *
 	long status = call_status(c);
 
 	describe(u, c, err);
-	if (err ? is_final(err) : retry_is_final(status) && !(lost && status == 404))
+	if (err ? registry_gives_up(u->registry, err) : retry_is_final(status) && !(lost && status == 404))
 		finish(u, &u->why);
 	else
 		try_later(u, err ? -1 : call_retry_after(c));
@@ -280,7 +275,7 @@ static void fail_part(struct blob_upload *u, const struct call *c, const struct 
 {
 	bool gone = !err && (call_status(c) == 404 || call_status(c) == 410);
 
-	if (u->in_parts && !gone && (err ? !is_final(err) : !retry_is_final(call_status(c))) &&
+	if (u->in_parts && !gone && (err ? !registry_gives_up(u->registry, err) : !retry_is_final(call_status(c))) &&
 	    ++u->part_tries < PART_TRIES) {
 		describe(u, c, err);
 		try_again_later(u, err ? -1 : call_retry_after(c));

@@ -2,14 +2,21 @@
 import hashlib
 import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import threading
 import unittest
 
 import cli
 from cli import EASEL, PULL, PULLED
 from fake_server import Answer, Stream, run_on_terminal
+from harness import EaselTest, Server
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "gateway"))
+import registry  # noqa: E402
 
 
 class Transfer(cli.Cli):
@@ -217,6 +224,42 @@ class Create(cli.Cli):
                          "\x1b\\[K\nimporting transformer/a +55% ▕█+ +▏ +55 B/ 100 B *\x1b\\[K\n"
                          "writing manifest for m \x1b\\[K\nsuccess \x1b\\[K\x1b\\[\\?25h\x1b\\[\\?2026l\n"
                          "Created image generation model 'm'\n")
+
+
+@unittest.skipUnless(registry.available(), "no docker-registry (Debian package of that name)")
+class RealRegistry(EaselTest):
+    """The demo model to Debian's registry by one server, and from it by another."""
+
+    @classmethod
+    def prepare(cls):
+        folder = tempfile.mkdtemp(prefix="easel-registry-")
+        cls.addClassCleanup(shutil.rmtree, folder, True)
+        cls.registry = registry.Registry(folder)
+        cls.addClassCleanup(cls.registry.close)
+        cls.server.create_demo()
+
+    def test_there_and_back(self):
+        place = f"{self.registry.host}/me/demo:v1"
+        self.server.cli("cp", "demo", place)
+        result = self.server.cli("push", place)
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stderr, r"(?m)^Error: HEAD .*\(insecure is for a registry of plain HTTP\)$")
+        result = self.server.cli("push", "--insecure", place)
+        self.assertEqual((result.returncode, result.stdout),
+                         (0, f"\nYou can find your model at:\n\n\t{place}\n"), result.stderr)
+        self.assertRegex(result.stderr, "\\Aretrieving manifest\n(pushing model \\d+0%\n)*pushing model 100%\nsuccess\n\\Z")
+        other = Server()
+        self.addCleanup(other.close)
+        result = other.cli("pull", "--insecure", place)
+        self.assertEqual((result.returncode, result.stdout), (0, ""), result.stderr)
+        self.assertRegex(result.stderr, "\\Apulling manifest\n(pulling model: \\d+0%\n)*pulling model: 100%\n"
+                         "writing manifest\nsuccess\n\\Z")
+        self.assertEqual(other.cli("list").stdout.split()[4:6], self.server.cli("list").stdout.split()[4:6])
+        result = other.cli("verify", place)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        mine = self.server.get("/api/tags").json["models"][0]
+        self.assertEqual((mine["name"], mine["digest"]),
+                         tuple(other.get("/api/tags").json["models"][0][key] for key in ("name", "digest")))
 
 
 if __name__ == "__main__":
