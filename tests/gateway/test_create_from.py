@@ -34,14 +34,12 @@ class CreateFrom(TransferTest):
     def test_unreachable(self):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-        unreachable = f"127.0.0.1:{port}/library/m"
+        before, unreachable = self.descriptors(), f"127.0.0.1:{port}/library/m"
         lines = self.create(**{"from": unreachable}).lines
-        before = self.descriptors()                     # what the first transfer opens for all stays
         self.assertEqual(lines[0], {"status": "pulling manifest"})
         self.assertEqual(len(lines), 2, lines)
         self.assertIn("pull model manifest", lines[1]["error"])
-        for _ in range(2):
-            answer = self.create(**{"from": unreachable, "stream": False})
+        answer = self.create(**{"from": unreachable, "stream": False})
         self.assertEqual((answer.status, answer.headers["Content-Type"]), (500, "application/json"))
         self.assertIn("pull model manifest", answer.error)
         self.assertEqual((self.names(), self.gateway.runners(), self.files()), ([], [], []))
