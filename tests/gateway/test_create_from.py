@@ -34,6 +34,7 @@ class CreateFrom(TransferTest):
     def test_unreachable(self):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
+        self.assertEqual(self.names(), [])      # from then on the tags are watched
         before, unreachable = self.descriptors(), f"127.0.0.1:{port}/library/m"
         lines = self.create(**{"from": unreachable}).lines
         self.assertEqual(lines[0], {"status": "pulling manifest"})
