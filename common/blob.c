@@ -88,6 +88,19 @@ static int open_temporary(struct blob_writer *w, struct err *err)
 	return w->fd < 0 ? err_errno(err, errno, "failed to create %s", w->path) : 0;
 }
 
+void store_batch(struct store *s)
+{
+	s->batch = true;
+}
+
+int store_batch_sync(const struct store *s, struct err *err)
+{
+	char path[STORE_PATH];
+
+	snprintf(path, sizeof path, "%s/blobs", s->root);
+	return s->batch ? dir_sync(path, err) : 0;
+}
+
 int blob_writer_begin(struct store *s, struct blob_writer **ret, struct err *err)
 {
 	struct blob_writer *w = calloc(1, sizeof *w);
@@ -132,7 +145,7 @@ static int publish(struct blob_writer *w, const char *digest, struct err *err)
 		return err_errno(err, errno, "failed to rename %s", w->path);
 	w->path[0] = '\0';
 	store_blob_note(w->store, digest, w->fd);
-	return dir_sync_parent(path, err);
+	return w->store->batch ? 0 : dir_sync_parent(path, err);
 }
 
 int blob_writer_commit(struct blob_writer *w, char ret_digest[DIGEST_SIZE], bool *ret_new, struct err *err)

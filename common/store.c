@@ -249,6 +249,8 @@ int store_write(struct store *s, const struct model_name *name, const void *byte
 	store_hold(s);
 	r = store_resolve(s, name, &spelled, err);
 	if (r == 0)
+		r = store_batch_sync(s, err);
+	if (r == 0)
 		r = tag_write(s, &spelled, bytes, len, err);
 	store_unlock(s);
 	if (r == 0)

@@ -43,6 +43,12 @@ void store_hold(struct store *s);
 /* Lets go of it without a tag. */
 void store_unlock(struct store *s);
 
+/*
+ * For who writes many blobs for one tag: their folder is synced once, before the tag is
+ * written, and not for each. Blobs themselves are synced as ever.
+ */
+void store_batch(struct store *s);
+
 /* One blob being written and hashed; beginning one is a store_hold(). */
 struct blob_writer;
 int blob_writer_begin(struct store *s, struct blob_writer **ret, struct err *err);

@@ -10,6 +10,7 @@
 struct store {
 	char *root;
 	int lock;                       /* descriptor of the lock file, -1 on a read-only store */
+	bool batch;                     /* the folder of blobs is synced with the next tag */
 	struct verified *verified;
 	const char *v2_kind;            /* what tags are there that cannot be symbolic links; NULL: not said yet */
 };
@@ -22,6 +23,9 @@ enum tag_tree { TAG_V2, TAG_LEGACY, TAG_LEGACY_OTHER, TAG_TREES };
 /* The lock that store_hold() takes shared; who frees blobs or removes folders needs it alone. */
 void store_lock_open(struct store *s);
 bool store_lock_alone(struct store *s); /* false at once when somebody holds it */
+
+/* What store_batch() has put off. */
+int store_batch_sync(const struct store *s, struct err *err);
 
 /* "registry.ollama.ai" and "ollama.com" are one registry with two names on disk. */
 bool tag_host_is_public(const char *host);

@@ -20,6 +20,7 @@ int output_init(struct output *o, struct store *s, const struct import_hooks *ho
 		.store = s, .hooks = hooks,
 		.manifest = manifest_create(), .fresh = manifest_create(),
 	};
+	store_batch(s);
 	if (o->manifest && o->fresh)
 		return 0;
 	output_finish(o);

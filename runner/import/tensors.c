@@ -190,7 +190,7 @@ static void *run(void *context)
 static void run_all(struct work *w)
 {
 	pthread_t threads[THREADS_MAX];
-	size_t n = 0, more = host_cores() - 1;
+	size_t n = 0, more = host_cores();      /* one more than cores: one mostly waits for the disk */
 
 	if (more > THREADS_MAX)
 		more = THREADS_MAX;
