@@ -121,22 +121,17 @@ int blob_writer_write(struct blob_writer *w, const void *data, size_t len, struc
 	return r;
 }
 
-/* The blob is there already, and whole: its new time protects it from pruning. */
-static bool touch_existing(const char *path, uint64_t size)
+static int publish(struct blob_writer *w, const char *digest, struct err *err)
 {
-	struct stat st;
+	char path[STORE_PATH];
 
-	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == size &&
-	       utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-static int publish(struct blob_writer *w, const char *path, struct err *err)
-{
+	store_blob_path(w->store, digest, path, sizeof path);
 	if (fsync(w->fd) < 0)
 		return err_errno(err, errno, "failed to write %s", w->path);
 	if (fchmod(w->fd, 0644) < 0 || rename(w->path, path) < 0)
 		return err_errno(err, errno, "failed to rename %s", w->path);
 	w->path[0] = '\0';
+	store_blob_note(w->store, digest, w->fd);
 	return dir_sync_parent(path, err);
 }
 
@@ -148,8 +143,7 @@ int blob_writer_commit(struct blob_writer *w, char ret_digest[DIGEST_SIZE], bool
 int blob_writer_commit_as(struct blob_writer *w, const char *digest, char ret_digest[DIGEST_SIZE], bool *ret_new,
 			  struct err *err)
 {
-	char path[STORE_PATH];
-	bool existing;
+	bool there, known;
 	int r = 0;
 
 	digest_end(w->digest, ret_digest);
@@ -158,12 +152,11 @@ int blob_writer_commit_as(struct blob_writer *w, const char *digest, char ret_di
 		blob_writer_abort(w);
 		return err_set(err, -EBADMSG, "content of blob %s is %s", digest, ret_digest);
 	}
-	store_blob_path(w->store, ret_digest, path, sizeof path);
-	existing = touch_existing(path, w->size);
-	if (!existing)
-		r = publish(w, path, err);
+	there = verified_touch(w->store->verified, ret_digest, w->size, &known);
+	if (!known)
+		r = publish(w, ret_digest, err);
 	if (ret_new)
-		*ret_new = !existing;
+		*ret_new = !there;
 	blob_writer_abort(w);
 	return r;
 }
@@ -180,13 +173,20 @@ void blob_writer_abort(struct blob_writer *w)
 	free(w);
 }
 
-bool store_blob_reuse(struct store *s, const char *digest, uint64_t size)
+bool store_blob_touch(struct store *s, const char *digest, uint64_t size)
 {
-	char path[STORE_PATH];
+	bool known;
 
 	store_hold(s);
-	store_blob_path(s, digest, path, sizeof path);
-	return touch_existing(path, size);
+	return verified_touch(s->verified, digest, size, &known);
+}
+
+bool store_blob_reuse(struct store *s, const char *digest, uint64_t size)
+{
+	bool known;
+
+	store_hold(s);
+	return verified_touch(s->verified, digest, size, &known) && known;
 }
 
 static int by_size(const void *a, const void *b)

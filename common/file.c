@@ -132,24 +132,38 @@ static int write_and_sync(int fd, const char *path, const void *data, size_t len
 	return 0;
 }
 
-int file_replace(const char *path, const void *data, size_t len, struct err *err)
+int file_prepare(const char *path, const void *data, size_t len, char *ret_temp, size_t size, struct err *err)
 {
-	char temp[PATH_MAX];
 	int r, fd;
 
-	file_temp_name(path, temp, sizeof(temp));
-	fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	file_temp_name(path, ret_temp, size);
+	fd = open(ret_temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return err_errno(err, errno, "create %s", path);
 	r = write_and_sync(fd, path, data, len, err);
 	close(fd);
-	if (!r && rename(temp, path) < 0)
-		r = err_errno(err, errno, "rename to %s", path);
-	if (r < 0) {
-		unlink(temp);
-		return r;
-	}
-	return dir_sync_parent(path, err);
+	if (r < 0)
+		unlink(ret_temp);
+	return r;
+}
+
+int file_commit(const char *temp, const char *path, struct err *err)
+{
+	int error;
+
+	if (rename(temp, path) == 0)
+		return dir_sync_parent(path, err);
+	error = errno;
+	unlink(temp);
+	return err_errno(err, error, "rename to %s", path);
+}
+
+int file_replace(const char *path, const void *data, size_t len, struct err *err)
+{
+	char temp[PATH_MAX];
+	int r = file_prepare(path, data, len, temp, sizeof(temp), err);
+
+	return r < 0 ? r : file_commit(temp, path, err);
 }
 
 /* The parent is synced too: what is written below must not be lost with the folder. */

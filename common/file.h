@@ -16,6 +16,12 @@ int file_write_all(int fd, const char *path, const void *data, size_t len, struc
 #define FILE_TEMP_PREFIX ".easel-"      /* of what a crash may leave behind */
 /* A temporary file (FILE_TEMP_PREFIX) in the same folder, fsync, rename, fsync of the folder; mode 0644. */
 int file_replace(const char *path, const void *data, size_t len, struct err *err);
+/*
+ * Its two halves, for who replaces several files or none: all that can take space, into a
+ * temporary file whose name goes to ret_temp; the rename, which removes it when it fails.
+ */
+int file_prepare(const char *path, const void *data, size_t len, char *ret_temp, size_t size, struct err *err);
+int file_commit(const char *temp, const char *path, struct err *err);
 /* A free name beside path for a temporary file or link. */
 void file_temp_name(const char *path, char *ret, size_t size);
 

@@ -39,6 +39,7 @@
 #define LIMIT_GGUF_NAME       256u
 #define LIMIT_LAYERS          (1u << 17)             /* layers of one manifest */
 #define LIMIT_MANIFEST        (64u << 20)
+#define LIMIT_VERIFIED        (16u << 20)            /* record of verified blobs */
 #define LIMIT_CONFIG_FILE     (64u << 20)            /* config.json, tokenizer.json */
 #define LIMIT_KERNEL_CACHE    (256u << 20)           /* file of compiled kernels */
 #define LIMIT_PROMPT_TOKENS   512u                   /* longer prompts are cut, as the pipelines do */

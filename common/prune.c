@@ -4,9 +4,11 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -132,17 +134,32 @@ static int collect_pending(const struct store *s, struct used *u)
 	return r;
 }
 
+/* Which file somebody has to look at, if the error does not say so. */
+static void name_file(const struct store *s, const struct model_name *name, struct err *err)
+{
+	char path[STORE_PATH];
+	struct stat st;
+
+	for (int tree = TAG_V2; err && !strstr(err->text, s->root) && tree < TAG_TREES; tree++) {
+		tag_path(s, name, (enum tag_tree)tree, path);
+		if (lstat(path, &st) == 0)
+			err_prefix(err, "%s", path);
+	}
+}
+
 static int collect(struct store *s, struct used *u, struct err *err)
 {
-	struct model_name *names;
+	struct model_name *names = NULL;
 	struct manifest *m;
 	size_t n;
 	int r = tag_names(s, &names, &n, err);
 
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		r = store_read(s, &names[i], &m, err);
-		if (r < 0)
+		if (r < 0) {
+			name_file(s, &names[i], err);
 			break;
+		}
 		r = use_manifest(u, m);
 		if (r < 0)
 			err_set(err, r, "out of memory");
@@ -210,6 +227,51 @@ static int64_t patience(const char *file)
 	return strstr(file, "-partial") || text_ends_with(file, ".tmp") ? PARTIAL_SECONDS : HOUR_SECONDS;
 }
 
+/* "sha256-<hex>" and a suffix. */
+static bool is_partial_of(const char *file, char ret[DIGEST_SIZE])
+{
+	char name[DIGEST_SIZE];
+
+	if (strlen(file) <= DIGEST_SIZE - 1 || patience(file) != PARTIAL_SECONDS)
+		return false;
+	memcpy(name, file, DIGEST_SIZE - 1);
+	name[DIGEST_SIZE - 1] = '\0';
+	return digest_parse(name, ret, NULL) == 0;
+}
+
+/* Who writes one holds its lock. */
+static void free_partial(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && time_now_ns() / 1000000000 - st.st_mtime >= HOUR_SECONDS &&
+	    flock(fd, LOCK_EX | LOCK_NB) == 0 && unlink(path) == 0)
+		log_info("%s of an interrupted pull was removed, its space is needed", path);
+	close(fd);
+}
+
+void store_free_partials(const struct store *s, bool (*wanted)(const void *context, const char *digest),
+			 const void *context)
+{
+	char path[STORE_PATH], digest[DIGEST_SIZE];
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof path, "%s/blobs", s->root);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		if (!is_partial_of(entry->d_name, digest) || wanted(context, digest))
+			continue;
+		snprintf(path, sizeof path, "%s/blobs/%s", s->root, entry->d_name);
+		free_partial(path);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 static void sweep_blobs(const struct store *s, const struct used *u)
 {
 	int64_t now = time_now_ns() / 1000000000;
@@ -274,6 +336,7 @@ static void sweep(const struct store *s, const struct used *u, const void *unuse
 		snprintf(path, sizeof path, "%s/%s", s->root, trees[i]);
 		sweep_folders(path, true);
 	}
+	verified_tidy(s->verified);
 }
 
 int store_prune(struct store *s, struct err *err)

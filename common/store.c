@@ -50,6 +50,12 @@ int store_open(const char *root, struct store **ret, struct err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	}
 	s->root = resolved;
+	s->lock = -1;
+	r = verified_open(resolved, &s->verified, err);
+	if (r < 0) {
+		store_close(s);
+		return r;
+	}
 	store_lock_open(s);
 	*ret = s;
 	return 0;
@@ -61,6 +67,7 @@ void store_close(struct store *s)
 		return;
 	if (s->lock >= 0)
 		close(s->lock);
+	verified_close(s->verified);
 	free(s->root);
 	free(s);
 }
@@ -97,45 +104,68 @@ static void take_spelling(struct model_name *name, const struct model_name *exis
 		memcpy(name->tag, existing->tag, sizeof name->tag);
 }
 
-/* The existing name with the longest common prefix, by case where several have it; NULL for none. */
-static const struct model_name *nearest(const struct model_name *wanted, const struct model_name *names,
-					size_t n, int *ret_parts)
+/* Keeps the name with the longest common prefix, by case where several have it. */
+static void keep_nearest(const struct model_name *wanted, const struct model_name *name,
+			 const struct model_name **best, int *best_score)
+{
+	int parts = common_parts(wanted, name, strcasecmp), score = parts * (NAME_PARTS + 1);
+
+	if (!parts || score + NAME_PARTS <= *best_score)
+		return;
+	score += common_parts(wanted, name, strcmp);
+	if (score > *best_score) {
+		*best_score = score;
+		*best = name;
+	}
+}
+
+static void to_default_host(struct model_name *name)
+{
+	if (tag_host_is_public(name->host))
+		snprintf(name->host, sizeof name->host, "%s", NAME_DEFAULT_HOST);
+}
+
+void store_resolve_among(const struct model_name *name, const struct model_name *(*at)(const void *context, size_t i),
+			 const void *context, size_t n, struct model_name *ret)
 {
 	const struct model_name *best = NULL;
-	int best_score = 0;
+	int score = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		int parts = common_parts(wanted, &names[i], strcasecmp);
-		int score = parts * (NAME_PARTS + 1) + common_parts(wanted, &names[i], strcmp);
+	*ret = *name;
+	to_default_host(ret);
+	for (size_t i = 0; i < n; i++)
+		keep_nearest(ret, at(context, i), &best, &score);
+	if (best)
+		take_spelling(ret, best, score / (NAME_PARTS + 1));
+}
 
-		if (parts && score > best_score) {
-			best_score = score;
-			best = &names[i];
-			*ret_parts = parts;
-		}
-	}
-	return best;
+static const struct model_name *in_array(const void *context, size_t i)
+{
+	return (const struct model_name *)context + i;
+}
+
+bool store_has(struct store *s, const struct model_name *name)
+{
+	struct model_name wanted = *name;
+
+	to_default_host(&wanted);
+	return tag_exists(s, &wanted);
 }
 
 int store_resolve(struct store *s, const struct model_name *name, struct model_name *ret, struct err *err)
 {
 	struct model_name wanted = *name, *names;
-	const struct model_name *existing;
-	int parts = 0, r;
 	size_t n;
+	int r;
 
-	if (tag_host_is_public(wanted.host))
-		snprintf(wanted.host, sizeof wanted.host, "%s", NAME_DEFAULT_HOST);
+	to_default_host(&wanted);
 	*ret = wanted;
 	if (tag_exists(s, &wanted))     /* the usual case, without a walk over all names */
 		return 0;
 	r = tag_names(s, &names, &n, err);
 	if (r < 0)
 		return r;
-	existing = nearest(&wanted, names, n, &parts);
-	if (existing)
-		take_spelling(&wanted, existing, parts);
-	*ret = wanted;
+	store_resolve_among(&wanted, in_array, names, n, ret);
 	free(names);
 	return 0;
 }
@@ -181,75 +211,30 @@ int store_read(struct store *s, const struct model_name *name, struct manifest *
 	return 0;
 }
 
-/* A v2 tag: a relative link to the manifest's blob; where links fail, a hard link, then a copy. */
-static int write_v2(struct store *s, const char *path, const char *digest, const void *bytes, size_t len,
-		    struct err *err)
-{
-	char target[DIGEST_SIZE + 32], blob[STORE_PATH], temporary[STORE_PATH];
-
-	snprintf(target, sizeof target, "../../../../blobs/sha256-%s", digest + strlen("sha256:"));
-	store_blob_path(s, digest, blob, sizeof blob);
-	file_temp_name(path, temporary, sizeof temporary);
-	if (symlink(target, temporary) < 0 && link(blob, temporary) < 0)
-		return file_replace(path, bytes, len, err);
-	if (rename(temporary, path) < 0) {
-		int error = errno;
-
-		unlink(temporary);
-		return err_errno(err, error, "failed to write %s", path);
-	}
-	return dir_sync_parent(path, err);
-}
-
-/* The manifest's blob exists and is whole: a damaged one is replaced. */
-static int write_manifest_blob(struct store *s, const void *bytes, size_t len, char digest[DIGEST_SIZE],
-			       struct err *err)
-{
-	char path[STORE_PATH], actual[DIGEST_SIZE] = "", *have = NULL;
-	size_t have_len;
-
-	digest_bytes(bytes, len, digest);
-	if (store_blob_read(s, digest, len, &have, &have_len, NULL) == 0)
-		digest_bytes(have, have_len, actual);
-	free(have);
-	if (!strcmp(actual, digest))
-		return 0;
-	store_blob_path(s, digest, path, sizeof path);
-	return file_replace(path, bytes, len, err);
-}
-
-static void remove_file(struct store *s, const struct model_name *name, enum tag_tree tree)
+/* Only while nobody writes: a tag of the same folder may be on its way. */
+static void prune_parents(struct store *s, const struct model_name *name)
 {
 	char path[STORE_PATH];
 
-	tag_path(s, name, tree, path);
-	if (unlink(path) == 0)
+	if (!store_lock_alone(s))
+		return;                 /* the next start finds them */
+	for (int tree = TAG_V2; tree < TAG_TREES; tree++) {
+		tag_path(s, name, (enum tag_tree)tree, path);
 		tag_prune_parents(s, path);
+	}
+	store_unlock(s);
 }
 
-static int write_tag(struct store *s, const struct model_name *name, const void *bytes, size_t len,
-		     struct err *err)
+/* The manifest's blob and folders of a tag that could not be written, unless others use them. */
+static void undo_write(struct store *s, const struct model_name *name, const void *bytes, size_t len)
 {
-	char digest[DIGEST_SIZE], path[STORE_PATH];
-	int r = write_manifest_blob(s, bytes, len, digest, err);
+	struct manifest written = { 0 };
+	struct err err;
 
-	if (r == 0) {
-		tag_path(s, name, TAG_V2, path);
-		r = dir_make_parent(path, err);
-	}
-	if (r == 0)
-		r = write_v2(s, path, digest, bytes, len, err);
-	if (r < 0)
-		return r;
-	if (tag_host_is_public(name->host))
-		remove_file(s, name, TAG_LEGACY_OTHER);
-	if (!settings_bool("LEGACY_MANIFESTS", true)) {
-		remove_file(s, name, TAG_LEGACY);
-		return 0;
-	}
-	tag_path(s, name, TAG_LEGACY, path);
-	r = dir_make_parent(path, err);
-	return r < 0 ? r : file_replace(path, bytes, len, err);
+	prune_parents(s, name);
+	digest_bytes(bytes, len, written.digest);
+	if (store_release(s, &written, &err) < 0)
+		log_debug("%s", err.text);
 }
 
 int store_write(struct store *s, const struct model_name *name, const void *bytes, size_t len, struct err *err)
@@ -264,9 +249,12 @@ int store_write(struct store *s, const struct model_name *name, const void *byte
 	store_hold(s);
 	r = store_resolve(s, name, &spelled, err);
 	if (r == 0)
-		r = write_tag(s, &spelled, bytes, len, err);
+		r = tag_write(s, &spelled, bytes, len, err);
 	store_unlock(s);
-	return r < 0 ? err_prefix(err, "failed to write manifest") : 0;
+	if (r == 0)
+		return 0;
+	undo_write(s, &spelled, bytes, len);
+	return err_prefix(err, "failed to write manifest");
 }
 
 /* Removes every form of the tag; -ENOENT when there was none. */
@@ -286,20 +274,6 @@ static int remove_tag(struct store *s, const struct model_name *name, struct err
 	}
 	name_short(name, text);
 	return removed ? 0 : err_set(err, -ENOENT, "model '%s' not found", text);
-}
-
-/* Only while nobody writes: a tag of the same folder may be on its way. */
-static void prune_parents(struct store *s, const struct model_name *name)
-{
-	char path[STORE_PATH];
-
-	if (!store_lock_alone(s))
-		return;                 /* the next start finds them */
-	for (int tree = TAG_V2; tree < TAG_TREES; tree++) {
-		tag_path(s, name, (enum tag_tree)tree, path);
-		tag_prune_parents(s, path);
-	}
-	store_unlock(s);
 }
 
 int store_delete(struct store *s, const struct model_name *name, struct err *err)

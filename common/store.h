@@ -14,7 +14,8 @@
 /*
  * The models directory: content-addressed blobs and manifests, both the
  * legacy tree and manifests-v2. All writes are temporary file, fsync, rename, fsync
- * of the folder. Functions block on the disk; nothing is cached. Not thread-safe.
+ * of the folder. Functions block on the disk; nothing is cached but the record of verified
+ * blobs (common/verified.h). Not thread-safe, but where it says so.
  */
 struct store;
 
@@ -45,8 +46,9 @@ struct blob_writer;
 int blob_writer_begin(struct store *s, struct blob_writer **ret, struct err *err);
 int blob_writer_write(struct blob_writer *w, const void *data, size_t len, struct err *err);
 /*
- * Finishes: *ret_new false when a blob of that digest and size was there already; one of
- * another size is damaged and replaced. Frees w, also on error.
+ * Finishes: *ret_new false when a blob of that digest and size was there already, which is
+ * replaced unless it is known to be whole; so is one of another size, which is damaged.
+ * What is written is on record as verified. Frees w, also on error.
  */
 int blob_writer_commit(struct blob_writer *w, char ret_digest[DIGEST_SIZE], bool *ret_new, struct err *err);
 /* The same if the content is what digest says; else -EBADMSG, and nothing is kept. */
@@ -59,12 +61,27 @@ int store_blob_add(struct store *s, const void *data, size_t len, char ret_diges
 
 /*
  * Holds the store; true when a blob of that digest and size is there, which is then as
- * safe from pruning as one just written.
+ * safe from pruning as one just written. Any thread, as the next.
  */
+bool store_blob_touch(struct store *s, const char *digest, uint64_t size);
+/* The same, but true only when it is known to be whole, so that it need not be written. */
 bool store_blob_reuse(struct store *s, const char *digest, uint64_t size);
 /* Sizes of all blobs, ascending: content of another size need not be looked for. The caller frees. */
 int store_blob_sizes(const struct store *s, uint64_t **ret, size_t *ret_n, struct err *err);
 bool store_sizes_have(const uint64_t *sizes, size_t n, uint64_t size);
+
+/* ---- what is known to be whole: any thread ---- */
+/* Whether a blob of that size is there and on record: we wrote or hashed it, nobody changed it since. */
+bool store_blob_known(struct store *s, const char *digest, uint64_t size);
+/* Puts an open blob on record whose content was hashed and is on the disk. */
+void store_blob_note(struct store *s, const char *digest, int fd);
+/*
+ * Hashes a blob whatever the record says, and puts it on record. go_on gets the bytes of
+ * each piece and may say false; it may be NULL. -EBADMSG "blob <digest> is damaged: ...",
+ * -ENOENT as of store_blob_open(), -EIO for what cannot be read, -ECANCELED.
+ */
+int store_blob_check(struct store *s, const char *digest, bool (*go_on)(void *context, size_t bytes),
+		     void *context, struct err *err);
 
 /* ---- tags ---- */
 /*
@@ -72,6 +89,11 @@ bool store_sizes_have(const uint64_t *sizes, size_t n, uint64_t size);
  * match, else the longest matching prefix's spelling.
  */
 int store_resolve(struct store *s, const struct model_name *name, struct model_name *ret, struct err *err);
+/* Whether a tag of exactly this spelling is there, good or damaged. */
+bool store_has(struct store *s, const struct model_name *name);
+/* What store_resolve() makes of a name among n that are known, at(context, i) each. */
+void store_resolve_among(const struct model_name *name, const struct model_name *(*at)(const void *context, size_t i),
+			 const void *context, size_t n, struct model_name *ret);
 /* Reads the tag (v2, else legacy). -ENOENT "model '<short>' not found", -EBADMSG when damaged. */
 int store_read(struct store *s, const struct model_name *name, struct manifest **ret, struct err *err);
 /* The tag's bytes as they are, NUL-terminated; the caller frees. -ENOENT as of store_read(). */
@@ -84,6 +106,8 @@ int store_copy(struct store *s, const struct model_name *from, const struct mode
 
 /* Every name that has a tag, good or damaged, each once, sorted; the caller frees. */
 int store_names(struct store *s, struct model_name **ret, size_t *ret_n, struct err *err);
+/* The name of a tag by its file: folder is "manifests[-v2]/host/namespace/model". False: it has none. */
+bool store_tag_name(const char *folder, const char *tag, struct model_name *ret);
 /*
  * What the disk says of a tag's files without reading them: equal bytes mean that nothing
  * changed. newest_ns is their latest change, Unix time; 0 when there is none.
@@ -112,6 +136,12 @@ int store_release(struct store *s, const struct manifest *old, struct err *err);
  */
 int store_pending_add(struct store *s, const char *digest, const void *bytes, size_t len, struct err *err);
 void store_pending_remove(struct store *s, const char *digest);
+/*
+ * Where space is needed: frees what interrupted pulls have of blobs, but not of those that
+ * wanted() names, of pulls under way, or younger than an hour. Any process may.
+ */
+void store_free_partials(const struct store *s, bool (*wanted)(const void *context, const char *digest),
+			 const void *context);
 /*
  * Start-up sweep: unreferenced blobs and left-over files older than an hour, partial
  * downloads older than a week, empty folders. -EBADMSG, naming the tag, and nothing

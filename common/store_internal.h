@@ -4,11 +4,14 @@
 #include <limits.h>
 
 #include "common/store.h"
+#include "common/verified.h"
 
-/* Shared by blob.c, tag.c, store.c and prune.c; nobody else. */
+/* Shared by blob.c, blob_check.c, prune.c, store.c, store_lock.c, tag.c and tag_write.c; nobody else. */
 struct store {
 	char *root;
 	int lock;                       /* descriptor of the lock file, -1 on a read-only store */
+	struct verified *verified;
+	const char *v2_kind;            /* what tags are there that cannot be symbolic links; NULL: not said yet */
 };
 
 enum { STORE_PATH = PATH_MAX };
@@ -27,6 +30,12 @@ void tag_path(const struct store *s, const struct model_name *name, enum tag_tre
 /* The bytes of a tag from the newer of its forms; -ENOENT when there is none. */
 int tag_read(const struct store *s, const struct model_name *name, char **ret, size_t *ret_len,
 	     int64_t *ret_mtime_ns, struct err *err);
+
+/*
+ * Writes a tag in both trees: first all that may find the disk full, then the renames, so
+ * that a failure leaves the tag as it was.
+ */
+int tag_write(struct store *s, const struct model_name *name, const void *bytes, size_t len, struct err *err);
 
 /* Whether some tree has a file of exactly this name, good or damaged. */
 bool tag_exists(const struct store *s, const struct model_name *name);

@@ -18,7 +18,7 @@
 #include "common/store_internal.h"
 
 #define HOST_V2 "ollama.com"
-enum { NAME_PARTS = 4 };
+enum { NAME_PARTS = 4, TRIES = 5 };
 
 bool tag_host_is_public(const char *host)
 {
@@ -55,29 +55,63 @@ static int link_digest(const char *path, char ret[DIGEST_SIZE], struct err *err)
 	return 0;
 }
 
-/* A link counts only when it ends at that blob of this store, and the blob is whole. */
-static int read_link(const struct store *s, const char *path, char **ret, size_t *ret_len, struct err *err)
+static bool is_blob(const struct store *s, const char *digest, const struct stat *st)
 {
-	char digest[DIGEST_SIZE], actual[DIGEST_SIZE], blob[STORE_PATH];
-	struct stat linked, own;
-	int r = link_digest(path, digest, err);
+	char path[STORE_PATH];
+	struct stat own;
+
+	store_blob_path(s, digest, path, sizeof path);
+	return lstat(path, &own) == 0 && own.st_ino == st->st_ino && own.st_dev == st->st_dev;
+}
+
+/* A link counts only when it ends at a blob of this store, and that is whole. Followed once, as it may be replaced. */
+static int read_linked(const struct store *s, const char *path, int fd, const char *digest, char **ret,
+		       size_t *ret_len, struct err *err)
+{
+	char actual[DIGEST_SIZE];
+	struct stat st;
+	int r = file_load_fd(fd, path, LIMIT_MANIFEST, ret, ret_len, err);
 
 	if (r < 0)
 		return r;
-	store_blob_path(s, digest, blob, sizeof blob);
-	if (stat(path, &linked) < 0 || lstat(blob, &own) < 0)
-		return err_set(err, -EBADMSG, "%s: its blob %s is missing", path, digest);
-	if (linked.st_ino != own.st_ino || linked.st_dev != own.st_dev)
-		return err_set(err, -EBADMSG, "%s does not match blob %s", path, digest);
-	r = store_blob_read(s, digest, LIMIT_MANIFEST, ret, ret_len, err);
-	if (r < 0)
-		return r;
 	digest_bytes(*ret, *ret_len, actual);
-	if (!strcmp(actual, digest))
+	if (fstat(fd, &st) == 0 && is_blob(s, actual, &st))
 		return 0;
 	free(*ret);
 	*ret = NULL;
-	return err_set(err, -EBADMSG, "digest mismatch: the manifest of %s is damaged", path);
+	if (is_blob(s, digest, &st))
+		return err_set(err, -EBADMSG, "digest mismatch: the manifest of %s is damaged", path);
+	return err_set(err, -EBADMSG, "%s does not match blob %s", path, digest);
+}
+
+static int try_link(const struct store *s, const char *path, char **ret, size_t *ret_len, struct err *err)
+{
+	char digest[DIGEST_SIZE];
+	int fd, r = link_digest(path, digest, err);
+
+	if (r < 0)
+		return r;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 && errno == ENOENT)
+		return err_set(err, -EBADMSG, "%s: its blob %s is missing", path, digest);
+	if (fd < 0)
+		return err_errno(err, errno, "open %s", path);
+	r = read_linked(s, path, fd, digest, ret, ret_len, err);
+	close(fd);
+	return r;
+}
+
+/* What is wrong may only be that the tag was written and its old blob freed meanwhile. */
+static int read_link(const struct store *s, const char *path, char **ret, size_t *ret_len, struct err *err)
+{
+	int r = 0;
+
+	for (int i = 0; i < TRIES; i++) {
+		r = try_link(s, path, ret, ret_len, err);
+		if (r != -EBADMSG)
+			break;
+	}
+	return r;
 }
 
 struct found {
@@ -195,11 +229,37 @@ static bool set_part(struct model_name *name, unsigned depth, const char *text)
 	return (size_t)snprintf(part[depth], size[depth], "%s", text) < size[depth];
 }
 
+/* How a name is called that the disk has below one of its two public hosts. */
+static bool to_known(struct model_name *name)
+{
+	if (tag_host_is_public(name->host))
+		snprintf(name->host, sizeof name->host, "%s", NAME_DEFAULT_HOST);
+	return name_valid(name);
+}
+
+bool store_tag_name(const char *folder, const char *tag, struct model_name *ret)
+{
+	const char *at = strchr(folder, '/');
+	char part[NAME_TEXT_SIZE];
+	unsigned depth = 0;
+
+	for (; at && depth < NAME_PARTS - 1; depth++) {
+		const size_t len = strcspn(++at, "/");
+
+		if (len >= sizeof part)
+			return false;
+		memcpy(part, at, len);
+		part[len] = '\0';
+		if (!set_part(ret, depth, part))
+			return false;
+		at = strchr(at, '/');
+	}
+	return !at && depth == NAME_PARTS - 1 && set_part(ret, depth, tag) && to_known(ret);
+}
+
 static void found_tag(struct names *names, struct model_name name)
 {
-	if (tag_host_is_public(name.host))
-		snprintf(name.host, sizeof name.host, "%s", NAME_DEFAULT_HOST);
-	if (name_valid(&name))
+	if (to_known(&name))
 		add_name(names, &name);
 	else
 		log_debug("bad manifest name %s/%s/%s/%s", name.host, name.namespace, name.model, name.tag);
@@ -280,7 +340,7 @@ void tag_prune_parents(const struct store *s, const char *path)
 	/* Not the tree's own folder: root/manifests is the last slash behind the root. */
 	while ((slash = strrchr(folder, '/')) && strchr(folder + root + 1, '/') != slash) {
 		*slash = '\0';
-		if (rmdir(folder) < 0)
+		if (rmdir(folder) < 0 && errno != ENOENT)
 			return;
 	}
 }

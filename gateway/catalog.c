@@ -1,6 +1,6 @@
 /*
- * The list of models and what is kept of it. Owns its entries, one for each readable name
- * that was there last time; runs on the event loop, blocks on small files.
+ * The list of models and what is kept of it. Owns its entries, one for each name that was
+ * there last time, the broken ones too; runs on the event loop, blocks on small files.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,13 +10,14 @@
 #include "common/timefmt.h"
 #include "gateway/catalog.h"
 #include "gateway/models.h"
+#include "gateway/tag_watch.h"
 
 /* Younger than this, a file may change again without its times telling. */
 #define SETTLED_NS INT64_C(1000000000)
 #define N_OPENED 4u                     /* manifests kept whole: those that are drawn with */
 
 struct kept {
-	struct catalog_entry entry;
+	struct catalog_entry entry;     /* listed NULL: broken */
 	struct store_stamp stamp;       /* newest_ns 0: read it again */
 };
 
@@ -29,8 +30,12 @@ struct opened {
 
 struct catalog {
 	struct store *store;
-	struct kept *kept;              /* sorted by name */
+	struct tag_watch *watch;        /* NULL: cannot be, or not yet */
+	bool unwatched;                 /* it cannot */
+	struct kept **kept;             /* sorted by name */
 	size_t n;
+	const struct catalog_entry **list;      /* of the readable ones, newest first; NULL: to be made */
+	size_t n_list;
 	struct opened opened[N_OPENED];
 	size_t next;                    /* the place that is given away next */
 };
@@ -48,27 +53,35 @@ int catalog_create(struct store *store, struct catalog **ret, struct err *err)
 
 static void entry_clear(struct catalog_entry *e)
 {
-	json_decref(e->details);
-	json_decref(e->capabilities);
-	*e = (struct catalog_entry){ 0 };
+	free(e->short_name);
+	free(e->listed);
+	e->short_name = e->listed = NULL;
 }
 
-static void forget(struct catalog *c)
+static void kept_free(struct kept *k)
 {
-	for (size_t i = 0; i < c->n; i++)
-		entry_clear(&c->kept[i].entry);
-	free(c->kept);
-	c->kept = NULL;
-	c->n = 0;
+	if (k)
+		entry_clear(&k->entry);
+	free(k);
+}
+
+static void forget_list(struct catalog *c)
+{
+	free(c->list);
+	c->list = NULL;
 }
 
 void catalog_destroy(struct catalog *c)
 {
 	if (!c)
 		return;
-	forget(c);
+	for (size_t i = 0; i < c->n; i++)
+		kept_free(c->kept[i]);
 	for (size_t i = 0; i < N_OPENED; i++)
 		manifest_free(c->opened[i].manifest);
+	tag_watch_close(c->watch);
+	forget_list(c);
+	free(c->kept);
 	free(c);
 }
 
@@ -81,6 +94,8 @@ static bool is_settled(const struct store_stamp *stamp)
 {
 	return time_now_ns() - stamp->newest_ns >= SETTLED_NS;
 }
+
+/* ---- whole manifests ---- */
 
 /* Where a manifest of that name is kept, true or not; else the next place. */
 static struct opened *find_place(struct catalog *c, const struct model_name *name)
@@ -112,72 +127,128 @@ int catalog_read(struct catalog *c, const struct model_name *name, struct manife
 	return 0;
 }
 
-/* Moves out what is kept of that name if it is still true; *at is where to look first. */
-static bool take_kept(struct catalog *c, const struct model_name *name,
-		      const struct store_stamp *stamp, size_t *at, struct catalog_entry *ret)
-{
-	for (size_t i = *at; i < c->n; i++) {
-		struct kept *k = &c->kept[i];
+/* ---- one entry ---- */
 
-		if (!name_equal(&k->entry.name, name))
-			continue;
-		*at = i + 1;
-		if (!k->entry.details || !k->stamp.newest_ns ||
-		    memcmp(&k->stamp, stamp, sizeof(*stamp)) != 0)
-			return false;
-		*ret = k->entry;
-		k->entry = (struct catalog_entry){ 0 };
-		return true;
-	}
-	return false;
+static json_t *describe(const struct catalog_entry *e, const struct model_card *card)
+{
+	char modified[TIME_TEXT_SIZE];
+	json_t *object = json_object();
+
+	time_format(e->mtime_ns, false, modified);
+	json_object_set_new(object, "name", json_string(e->short_name));
+	json_object_set_new(object, "model", json_string(e->short_name));
+	json_object_set_new(object, "modified_at", json_string(modified));
+	json_object_set_new(object, "size", json_integer((json_int_t)e->size));
+	json_object_set_new(object, "digest", json_string(model_hex(e->digest)));
+	json_object_set_new(object, "details", model_details(card));
+	if (json_array_size(card->capabilities))
+		json_object_set(object, "capabilities", card->capabilities);
+	return object;
 }
 
-static int read_entry(struct catalog *c, const struct model_name *name, struct catalog_entry *ret,
-		      struct err *err)
+static int read_manifest(struct catalog *c, struct catalog_entry *e, const struct manifest *m, struct err *err)
 {
-	struct manifest *m;
 	struct model_card card;
-	int r = store_read(c->store, name, &m, err);
+	json_t *object;
+	int r = model_card_read(c->store, m, &card, err);
 
 	if (r < 0)
 		return r;
-	r = model_card_read(c->store, m, &card, err);
-	if (r == 0) {
-		*ret = (struct catalog_entry){
-			.name = *name,
-			.mtime_ns = m->mtime_ns,
-			.size = manifest_size(m),
-			.details = model_details(&card),
-			.capabilities = json_array_size(card.capabilities) ?
-					json_incref(card.capabilities) : NULL,
-		};
-		memcpy(ret->digest, m->digest, sizeof(ret->digest));
-		model_card_clear(&card);
-	}
-	manifest_free(m);
-	return r;
+	memcpy(e->digest, m->digest, sizeof(e->digest));
+	e->mtime_ns = m->mtime_ns;
+	e->size = manifest_size(m);
+	object = describe(e, &card);
+	e->listed = json_dumps(object, JSON_COMPACT);
+	json_decref(object);
+	model_card_clear(&card);
+	return e->listed ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
-/* True when the name belongs into the list. */
-static bool look(struct catalog *c, const struct model_name *name, size_t *at, struct kept *ret)
+/* Reads a tag; broken it stays without an object. */
+static void read_entry(struct catalog *c, struct kept *k)
 {
+	char text[NAME_TEXT_SIZE];
+	struct manifest *m;
 	struct err err;
+	int r = store_read(c->store, &k->entry.name, &m, &err);
 
-	store_stamp(c->store, name, &ret->stamp);
-	if (take_kept(c, name, &ret->stamp, at, &ret->entry))
-		return true;
-	if (read_entry(c, name, &ret->entry, &err) < 0) {
-		log_warn("left out of the list: %s/%s: %s", name->model, name->tag, err.text);
-		return false;
+	entry_clear(&k->entry);
+	k->entry.digest[0] = '\0';
+	name_short(&k->entry.name, text);
+	k->entry.short_name = strdup(text);
+	if (r == 0) {
+		r = k->entry.short_name ? read_manifest(c, &k->entry, m, &err) :
+		    err_set(&err, -ENOMEM, "out of memory");
+		manifest_free(m);
 	}
-	if (!is_settled(&ret->stamp))
-		ret->stamp.newest_ns = 0;
-	return true;
+	if (r < 0)
+		log_warn("left out of the list: %s: %s", text, err.text);
+	if (r < 0 || !is_settled(&k->stamp))
+		k->stamp.newest_ns = 0;
 }
 
-static int refresh(struct catalog *c, struct err *err)
+/* Looks at a tag's files, and reads those that are not what they were. */
+static void look(struct catalog *c, struct kept *k)
 {
-	struct kept *kept;
+	struct store_stamp stamp;
+
+	store_stamp(c->store, &k->entry.name, &stamp);
+	if (k->entry.listed && k->stamp.newest_ns && !memcmp(&k->stamp, &stamp, sizeof(stamp)))
+		return;
+	k->stamp = stamp;
+	read_entry(c, k);
+	forget_list(c);
+}
+
+static struct kept *make_kept(const struct model_name *name)
+{
+	struct kept *k = calloc(1, sizeof(*k));
+
+	if (k)
+		k->entry.name = *name;
+	return k;
+}
+
+/* ---- all of them ---- */
+
+static int compare_names(const struct model_name *x, const struct model_name *y)
+{
+	int r = strcmp(x->host, y->host);
+
+	if (!r)
+		r = strcmp(x->namespace, y->namespace);
+	if (!r)
+		r = strcmp(x->model, y->model);
+	return r ? r : strcmp(x->tag, y->tag);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return compare_names(a, b);
+}
+
+/* Takes the entry of that name out of the old ones, which are sorted as the names are; *at is where to look. */
+static struct kept *take(struct kept **old, size_t n_old, size_t *at, const struct model_name *name)
+{
+	while (*at < n_old) {
+		struct kept *k = old[*at];
+		int order = compare_names(&k->entry.name, name);
+
+		if (order > 0)
+			return NULL;
+		++*at;
+		if (order == 0) {
+			old[*at - 1] = NULL;
+			return k;
+		}
+	}
+	return NULL;
+}
+
+/* The names of the disk, each looked at. */
+static int look_at_all(struct catalog *c, struct err *err)
+{
+	struct kept **kept;
 	struct model_name *names;
 	size_t n, at = 0, n_kept = 0;
 	int r = store_names(c->store, &names, &n, err);
@@ -189,44 +260,205 @@ static int refresh(struct catalog *c, struct err *err)
 		free(names);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
-	for (size_t i = 0; i < n; i++)
-		n_kept += look(c, &names[i], &at, &kept[n_kept]);
+	for (size_t i = 0; i < n; i++) {
+		struct kept *k = take(c->kept, c->n, &at, &names[i]);
+
+		if (!k)
+			k = make_kept(&names[i]);
+		if (!k)
+			continue;       /* no memory: not in the list this time */
+		kept[n_kept++] = k;
+		look(c, k);
+	}
 	free(names);
-	forget(c);
+	for (size_t i = 0; i < c->n; i++)
+		if (c->kept[i])
+			forget_list(c);
+	for (size_t i = 0; i < c->n; i++)
+		kept_free(c->kept[i]);
+	free(c->kept);
 	c->kept = kept;
 	c->n = n_kept;
 	return 0;
 }
+
+/* ---- what changed ---- */
+
+/* Where a name is, or belongs. */
+static size_t place_of(const struct catalog *c, const struct model_name *name, bool *ret_there)
+{
+	size_t low = 0, high = c->n;
+
+	*ret_there = false;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = compare_names(&c->kept[middle]->entry.name, name);
+
+		if (order == 0)
+			*ret_there = true;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static int insert(struct catalog *c, size_t at, const struct model_name *name)
+{
+	struct kept **more = reallocarray(c->kept, c->n + 1, sizeof(*more));
+	struct kept *k = make_kept(name);
+
+	if (more)
+		c->kept = more;
+	if (!more || !k) {
+		free(k);
+		return -ENOMEM;
+	}
+	memmove(&c->kept[at + 1], &c->kept[at], (c->n - at) * sizeof(*more));
+	c->kept[at] = k;
+	c->n++;
+	return 0;
+}
+
+static void remove_at(struct catalog *c, size_t at)
+{
+	kept_free(c->kept[at]);
+	c->n--;
+	memmove(&c->kept[at], &c->kept[at + 1], (c->n - at) * sizeof(*c->kept));
+	forget_list(c);
+}
+
+static int update(struct catalog *c, const struct model_name *name)
+{
+	bool there, exists = store_has(c->store, name);
+	size_t at = place_of(c, name, &there);
+
+	if (exists && !there && insert(c, at, name) < 0)
+		return -ENOMEM;
+	if (exists) {
+		c->kept[at]->stamp.newest_ns = 0;
+		look(c, c->kept[at]);
+	} else if (there) {
+		remove_at(c, at);
+	}
+	return 0;
+}
+
+static int by_digest(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* Tags whose manifest's blob changed, and those that could not be read: what they lacked may be there now. */
+static void look_at_blobs(struct catalog *c, struct tag_changes *changes)
+{
+	if (!changes->n_digests)
+		return;
+	qsort(changes->digests, changes->n_digests, DIGEST_SIZE, by_digest);
+	for (size_t i = 0; i < c->n; i++) {
+		struct kept *k = c->kept[i];
+
+		if (k->entry.listed &&
+		    !bsearch(k->entry.digest, changes->digests, changes->n_digests, DIGEST_SIZE, by_digest))
+			continue;
+		k->stamp.newest_ns = 0;
+		look(c, k);
+	}
+}
+
+static int look_at_changes(struct catalog *c, struct tag_changes *changes)
+{
+	int r = 0;
+
+	look_at_blobs(c, changes);
+	if (changes->n_names)
+		qsort(changes->names, changes->n_names, sizeof(*changes->names), by_name);
+	for (size_t i = 0; i < changes->n_names && r == 0; i++)
+		if (i == 0 || compare_names(&changes->names[i - 1], &changes->names[i]))
+			r = update(c, &changes->names[i]);
+	return r;
+}
+
+static void watch_anew(struct catalog *c)
+{
+	tag_watch_close(c->watch);
+	c->watch = c->unwatched ? NULL : tag_watch_open(store_root(c->store));
+	c->unwatched = !c->watch;
+}
+
+static int refresh(struct catalog *c, struct err *err)
+{
+	struct tag_changes changes = { 0 };
+	bool all = !c->watch || !tag_watch_poll(c->watch, &changes) || look_at_changes(c, &changes) < 0;
+
+	tag_changes_clear(&changes);
+	if (!all)
+		return 0;
+	watch_anew(c);                  /* before the disk is looked at, so that nothing is missed */
+	return look_at_all(c, err);
+}
+
+/* ---- names ---- */
+
+static const struct model_name *name_at(const void *context, size_t i)
+{
+	const struct catalog *c = context;
+
+	return &c->kept[i]->entry.name;
+}
+
+int catalog_resolve(struct catalog *c, const struct model_name *name, struct model_name *ret, struct err *err)
+{
+	int r = 0;
+
+	if (c->unwatched || store_has(c->store, name))
+		return store_resolve(c->store, name, ret, err);
+	r = refresh(c, err);
+	if (r == 0)
+		store_resolve_among(name, name_at, c, c->n, ret);
+	return r;
+}
+
+/* ---- the list ---- */
 
 static int newest_first(const void *a, const void *b)
 {
 	const struct catalog_entry *x = *(const struct catalog_entry *const *)a;
 	const struct catalog_entry *y = *(const struct catalog_entry *const *)b;
 	int64_t xs = x->mtime_ns / 1000000000, ys = y->mtime_ns / 1000000000;
-	char xt[NAME_TEXT_SIZE], yt[NAME_TEXT_SIZE];
 
 	if (xs != ys)
 		return xs > ys ? -1 : 1;
-	name_short(&x->name, xt);
-	name_short(&y->name, yt);
-	return strcmp(xt, yt);
+	return strcmp(x->short_name, y->short_name);
 }
 
-int catalog_list(struct catalog *c, const struct catalog_entry ***ret, size_t *ret_n,
+static int make_list(struct catalog *c, struct err *err)
+{
+	if (c->list)
+		return 0;
+	c->list = calloc(c->n + 1, sizeof(*c->list));
+	if (!c->list)
+		return err_set(err, -ENOMEM, "out of memory");
+	c->n_list = 0;
+	for (size_t i = 0; i < c->n; i++)
+		if (c->kept[i]->entry.listed)
+			c->list[c->n_list++] = &c->kept[i]->entry;
+	if (c->n_list)
+		qsort(c->list, c->n_list, sizeof(*c->list), newest_first);
+	return 0;
+}
+
+int catalog_list(struct catalog *c, const struct catalog_entry *const **ret, size_t *ret_n,
 		 struct err *err)
 {
-	const struct catalog_entry **list;
 	int r = refresh(c, err);
 
+	if (r == 0)
+		r = make_list(c, err);
 	if (r < 0)
 		return r;
-	list = calloc(c->n + 1, sizeof(*list));
-	if (!list)
-		return err_set(err, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < c->n; i++)
-		list[i] = &c->kept[i].entry;
-	qsort(list, c->n, sizeof(*list), newest_first);
-	*ret = list;
-	*ret_n = c->n;
+	*ret = c->list;
+	*ret_n = c->n_list;
 	return 0;
 }

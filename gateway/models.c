@@ -69,7 +69,7 @@ int model_name_read(const char *text, const char *what, struct model_name *ret, 
 int model_read(struct catalog *c, struct model_name *name, struct manifest **ret, struct err *err)
 {
 	struct model_name found;
-	int r = store_resolve(catalog_store(c), name, &found, err);
+	int r = catalog_resolve(c, name, &found, err);
 
 	if (r < 0)
 		return r;

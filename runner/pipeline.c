@@ -71,7 +71,7 @@ static int open_kernels(struct workshop *shop, struct err *err)
 	return r;
 }
 
-int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m,
+int pipeline_open(struct vk *vk, struct store *s, const struct manifest *m,
 		  void (*progress)(void *context, uint64_t completed, uint64_t total),
 		  void *context, struct pipeline **ret, struct err *err)
 {

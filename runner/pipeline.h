@@ -58,7 +58,7 @@ struct pipeline_hooks {
 };
 
 /* Loads; progress gets bytes. -EINVAL for a model that is wrong, with everything that is wrong. */
-int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m,
+int pipeline_open(struct vk *vk, struct store *s, const struct manifest *m,
 		  void (*progress)(void *context, uint64_t completed, uint64_t total),
 		  void *context, struct pipeline **ret, struct err *err);
 void pipeline_close(struct pipeline **p);

@@ -7,6 +7,7 @@
 
 #include "common/fields.h"
 #include "common/limits.h"
+#include "runner/load_check.h"
 #include "runner/pipeline_private.h"
 
 /* ---- configs ---- */
@@ -103,10 +104,11 @@ static int check_vocabulary(const struct pipeline *p, struct err *err)
 		       bpe_max_id(p->tokenizer), rows);
 }
 
-/* Bytes of all that is loaded before the first picture. */
+/* Bytes of all that is loaded, and hashed, before the first picture. */
 struct loaded {
 	weights_progress progress;
 	void *context;
+	const struct load_check *check;
 	uint64_t before, total;
 };
 
@@ -116,27 +118,33 @@ static void on_part(void *context, uint64_t completed, uint64_t total)
 
 	(void)total;
 	if (l->progress)
-		l->progress(l->context, l->before + completed, l->total);
+		l->progress(l->context, l->before + completed + load_check_done(l->check), l->total);
 }
 
-static int load_weights(struct pipeline *p, weights_progress progress, void *context,
+static int load_weights(struct pipeline *p, struct load_check *check, weights_progress progress, void *context,
 			struct err *err)
 {
 	const uint64_t text = weights_part_bytes(p->weights, WEIGHTS_TEXT);
+	const uint64_t picture = weights_part_bytes(p->weights, WEIGHTS_PICTURE);
 	struct loaded l = {
-		.progress = progress, .context = context,
-		.total = text + weights_part_bytes(p->weights, WEIGHTS_PICTURE),
+		.progress = progress, .context = context, .check = check,
+		.total = text + picture + load_check_bytes(check),
 	};
 	int r = weights_load(p->weights, p->shop.vk, WEIGHTS_TEXT, on_part, &l, err);
 
 	l.before = text;
 	if (r == 0)
 		r = weights_load(p->weights, p->shop.vk, WEIGHTS_PICTURE, on_part, &l, err);
+	l.before += picture;
+	/* Whoever waits for us takes silence for a hang. */
+	while (r == 0 && !load_check_wait(check))
+		on_part(&l, 0, 0);
 	return r;
 }
 
-int pipeline_load(struct pipeline *p, const struct store *s, const struct manifest *m,
-		  weights_progress progress, void *context, struct err *err)
+static int load_parts_and_weights(struct pipeline *p, const struct store *s, const struct manifest *m,
+				  struct load_check *check, weights_progress progress, void *context,
+				  struct err *err)
 {
 	int r;
 
@@ -155,5 +163,25 @@ int pipeline_load(struct pipeline *p, const struct store *s, const struct manife
 		weights_use_stored_kernels(p->weights);
 	if (kernel_sets[p->shop.kernels.set].int8_rows)
 		weights_use_int8_rows(p->weights);
-	return r < 0 ? r : load_weights(p, progress, context, err);
+	return r < 0 ? r : load_weights(p, check, progress, context, err);
+}
+
+int pipeline_load(struct pipeline *p, struct store *s, const struct manifest *m, weights_progress progress,
+		  void *context, struct err *err)
+{
+	struct load_check *check;
+	struct err damage;
+	int r = load_check_begin(s, m, &check, err);
+
+	if (r < 0)
+		return r;
+	r = load_parts_and_weights(p, s, m, check, progress, context, err);
+	/* A damaged blob explains whatever else went wrong. */
+	while (r == -EBADMSG && !load_check_wait(check))
+		;
+	if (load_check_end(check, &damage) == 0)
+		return r;
+	if (err)
+		*err = damage;
+	return damage.code;
 }

@@ -50,7 +50,7 @@ struct prompt_ids {
 };
 
 /* Configs, tokenizer and weights of a manifest into p (zeroed but for shop.vk). */
-int pipeline_load(struct pipeline *p, const struct store *s, const struct manifest *m,
+int pipeline_load(struct pipeline *p, struct store *s, const struct manifest *m,
 		  weights_progress progress, void *context, struct err *err);
 
 /* -EINVAL for a prompt that the model cannot take; caption_finish() frees. */

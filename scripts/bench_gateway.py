@@ -4,10 +4,12 @@ nginx, which serves static files of the same sizes, by turns in one run. Needs w
 nginx for the ratio (Debian: wrk, nginx-light). Standard library only.
 
     scripts/bench_gateway.py [--build build] [--rounds 5] [--seconds 3] [--json FILE]
+    scripts/bench_gateway.py --tags 10000       # only: lists and lookups of that many models
 
 Everything listens on loopback, in a temporary folder, and is ended by its id.
 """
 import argparse
+import hashlib
 import http.client
 import json
 import os
@@ -18,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "tests"))
@@ -141,6 +144,62 @@ def run(args):
         gateway.close()
 
 
+# ---- many models ----
+
+def fill(root, n):
+    """n models of one manifest, as links and as files."""
+    config = b'{"model_format":"safetensors"}'
+    digest = hashlib.sha256(config).hexdigest()
+    manifest = json.dumps({"schemaVersion": 2, "config": {"mediaType": "application/vnd.docker.container.image.v1+json",
+                           "digest": "sha256:" + digest, "size": len(config)}, "layers": []}).encode() + b"\n"
+    name = hashlib.sha256(manifest).hexdigest()
+    os.makedirs(os.path.join(root, "blobs"))
+    for hex_, data in ((digest, config), (name, manifest)):
+        with open(os.path.join(root, "blobs", "sha256-" + hex_), "wb") as file:
+            file.write(data)
+    for i in range(n):
+        for tree in ("manifests/registry.ollama.ai", "manifests-v2/ollama.com"):
+            os.makedirs(os.path.join(root, tree, "library", f"m{i:05}"))
+        os.symlink(f"../../../../blobs/sha256-{name}", os.path.join(root, "manifests-v2/ollama.com/library", f"m{i:05}",
+                                                                    "latest"))
+        with open(os.path.join(root, "manifests/registry.ollama.ai/library", f"m{i:05}", "latest"), "wb") as file:
+            file.write(manifest)
+
+
+def milliseconds(port, path, body=None):
+    """Until the last byte of an answer, whatever its status."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection.connect()
+    began = time.perf_counter()
+    connection.request("POST" if body else "GET", path, json.dumps(body) if body else None)
+    connection.getresponse().read()
+    took = time.perf_counter() - began
+    connection.close()
+    return took * 1e3
+
+
+def many(args):
+    folder = tempfile.mkdtemp(prefix="easel-tags-")
+    fill(os.path.join(folder, "store"), args.tags)
+    gateway = Server(os.path.join(args.build, "gateway", "easel-gateway"),
+                     {"EASEL_MODELS": os.path.join(folder, "store")}, PATIENCE, folder)
+    middle = f"m{args.tags // 2:05}"
+    try:
+        rows = {"first list": [milliseconds(gateway.port, "/api/tags")], "list": [], "list after a change": [],
+                "show": [], "show, other case": [], "show, unknown": [], "version": []}
+        for i in range(max(args.rounds, 20)):
+            rows["list"].append(milliseconds(gateway.port, "/api/tags"))
+            milliseconds(gateway.port, "/api/copy", {"source": middle, "destination": f"copy{i}"})
+            rows["list after a change"].append(milliseconds(gateway.port, "/api/tags"))
+            rows["show"].append(milliseconds(gateway.port, "/api/show", {"model": middle}))
+            rows["show, other case"].append(milliseconds(gateway.port, "/api/show", {"model": middle.upper()}))
+            rows["show, unknown"].append(milliseconds(gateway.port, "/api/show", {"model": f"unknown{i}"}))
+            rows["version"].append(milliseconds(gateway.port, "/api/version"))
+        return {name: statistics.median(times) for name, times in rows.items()}
+    finally:
+        gateway.close()
+
+
 def main():
     parser = argparse.ArgumentParser(description="Requests per second of the gateway, beside nginx.")
     parser.add_argument("--build", default=os.path.join(HERE, "..", "build"), help="build folder")
@@ -148,7 +207,12 @@ def main():
     parser.add_argument("--seconds", type=int, default=3, help="of each measurement")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--json", help="file to write as well")
+    parser.add_argument("--tags", type=int, help="models of a store to list and look up")
     args = parser.parse_args()
+    if args.tags:
+        for name, took in many(args).items():
+            print(f"{args.tags} models, {name:20} {took:8.2f} ms")
+        return
     if not shutil.which("wrk"):
         sys.exit("wrk is missing: install the package wrk")
     result = run(args)

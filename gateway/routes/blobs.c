@@ -26,6 +26,15 @@ static bool is_present(struct gateway *gw, const char *digest)
 	uint64_t size;
 
 	return store_blob_stat(gw->store, digest, &size, NULL) == 0 &&
+	       store_blob_touch(gw->store, digest, size);
+}
+
+/* What is not known to be whole is taken again when somebody brings it. */
+static bool is_whole(struct gateway *gw, const char *digest)
+{
+	uint64_t size;
+
+	return store_blob_stat(gw->store, digest, &size, NULL) == 0 &&
 	       store_blob_reuse(gw->store, digest, size);
 }
 
@@ -35,7 +44,7 @@ enum http_body blob_begin(struct gateway *gw, struct http_request *q)
 	char digest[DIGEST_SIZE];
 	struct blob_upload *u;
 
-	if (digest_parse(digest_text(q), digest, NULL) < 0 || is_present(gw, digest))
+	if (digest_parse(digest_text(q), digest, NULL) < 0 || is_whole(gw, digest))
 		return HTTP_BODY_DROP;
 	u = calloc(1, sizeof(*u));
 	q->sink = u;

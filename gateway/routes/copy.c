@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gateway/bodies.h"
+#include "gateway/catalog.h"
 #include "gateway/reply.h"
 #include "gateway/routes.h"
 
@@ -22,9 +23,9 @@ static int copy(struct gateway *gw, const struct name_body *b, struct err *err)
 		r = read_name(b->destination, "destination", &to, err);
 	if (r < 0)
 		return r;
-	r = store_resolve(gw->store, &asked, &from, err);
+	r = catalog_resolve(gw->catalog, &asked, &from, err);
 	if (r == 0)
-		r = store_resolve(gw->store, &to, &to, err);
+		r = catalog_resolve(gw->catalog, &to, &to, err);
 	if (r == 0)
 		r = store_copy(gw->store, &from, &to, err);
 	if (r == -ENOENT)

@@ -1,6 +1,5 @@
 /* GET /v1/models and /v1/models/<id>: the list as OpenAI's clients ask for it. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "gateway/catalog.h"
@@ -16,7 +15,7 @@ static json_t *describe(const char *id, const struct model_name *name, int64_t m
 
 void route_models(struct gateway *gw, struct http_request *q)
 {
-	const struct catalog_entry **list;
+	const struct catalog_entry *const *list;
 	json_t *data;
 	struct err err;
 	size_t n;
@@ -27,13 +26,8 @@ void route_models(struct gateway *gw, struct http_request *q)
 		return;
 	}
 	data = json_array();
-	for (size_t i = 0; i < n; i++) {
-		char id[NAME_TEXT_SIZE];
-
-		name_short(&list[i]->name, id);
-		json_array_append_new(data, describe(id, &list[i]->name, list[i]->mtime_ns));
-	}
-	free(list);
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(data, describe(list[i]->short_name, &list[i]->name, list[i]->mtime_ns));
 	reply_json(q, 200, json_pack("{s:s, s:o}", "object", "list", "data", data));
 }
 

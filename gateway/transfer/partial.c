@@ -32,6 +32,7 @@ struct restart {
 
 struct partial {
 	struct disk *disk;
+	struct store *store;
 	struct strand strand;
 	const struct partial_handler *handler;
 	void *owner;
@@ -74,20 +75,6 @@ static int hash_file(int fd, struct digest *hash, uint64_t *ret_len, const _Atom
 	if (!data)
 		return -ENOMEM;
 	return n < 0 ? -errno : *stop ? -ECANCELED : 0;
-}
-
-int partial_check_file(int fd, const char *digest, const _Atomic bool *stop)
-{
-	struct digest *hash = digest_begin();
-	char actual[DIGEST_SIZE];
-	uint64_t len = 0;
-	int r;
-
-	if (!hash)
-		return -ENOMEM;
-	r = hash_file(fd, hash, &len, stop);
-	digest_end(hash, actual);
-	return r < 0 ? r : strcmp(actual, digest) ? -EBADMSG : 0;
 }
 
 static void fail(struct partial *p, const char *what)
@@ -237,6 +224,8 @@ static void run_publish(void *arg)
 		fail(p, "rename");
 	else
 		p->published = true;
+	if (p->published)
+		store_blob_note(p->store, p->digest, p->fd);
 }
 
 static void run_close(void *arg)
@@ -293,6 +282,7 @@ int partial_create(struct disk *d, struct store *s, const char *digest, uint64_t
 	if (!p)
 		return err_set(err, -ENOMEM, "out of memory");
 	p->disk = d;
+	p->store = s;
 	p->handler = handler;
 	p->owner = owner;
 	p->size = size;

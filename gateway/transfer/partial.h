@@ -36,12 +36,9 @@ uint64_t partial_len(const struct partial *p);  /* bytes written and handed over
 int partial_write(struct partial *p, const void *data, size_t len);
 void partial_restart(struct partial *p);        /* from the first byte */
 void partial_sync(struct partial *p);           /* done() once all is written, or why it is not */
-/* Synced, checked against digest and size, renamed. */
+/* Synced, checked against digest and size, renamed, on record as verified. */
 void partial_publish(struct partial *p);
 /* The file stays, for another time. No handler is called any more. NULL is fine. */
 void partial_close(struct partial *p);
-
-/* Whether an open file holds what digest says; reads it whole. Any thread. */
-int partial_check_file(int fd, const char *digest, const _Atomic bool *stop);
 
 #endif

@@ -20,7 +20,7 @@ static void say(struct progress_lines *p, json_t *line)
 
 static void tell(struct progress_lines *p)
 {
-	json_t *line = json_pack("{s:s, s:s}", "status", p->status, "digest", DIGEST);
+	json_t *line = json_pack("{s:s, s:s}", "status", p->status, "digest", p->digest ? p->digest : DIGEST);
 
 	if (p->total)
 		json_object_set_new(line, "total", json_integer((json_int_t)p->total));

@@ -24,6 +24,7 @@ struct progress_lines {
 	const struct transfer_watcher *watcher;
 	void *owner;
 	const char *status;             /* "pulling model" */
+	const char *digest;             /* names the bar; NULL: "sha256:model" */
 	uint64_t (*count)(void *transfer);      /* bytes that are there */
 	void *transfer;
 	uint64_t total, told;

@@ -39,6 +39,7 @@ struct pull {
 	struct model_transfer common;
 	struct item *items;
 	size_t n_missing;
+	_Atomic uint64_t hashed;        /* bytes of what the disk checks */
 };
 
 static void pull_free(struct pull *p)
@@ -129,6 +130,13 @@ static void run_remember(void *arg)
 
 /* ---- blobs ---- */
 
+static uint64_t count_hashed(void *transfer)
+{
+	struct pull *p = transfer;
+
+	return p->hashed;
+}
+
 static uint64_t count(void *transfer)
 {
 	struct pull *p = transfer;
@@ -179,19 +187,37 @@ static uint64_t missing_bytes(const struct pull *p, const struct item *it)
 	return it->blob->size - (uint64_t)st.st_size;
 }
 
-/* One in a hundred more than what is missing must be free. */
+static bool is_wanted(const void *context, const char *digest)
+{
+	const struct pull *p = context;
+
+	for (size_t i = 0; i < p->common.image.n_blobs; i++)
+		if (!strcmp(p->common.image.blobs[i].digest, digest))
+			return true;
+	return false;
+}
+
+static uint64_t free_bytes(const char *root)
+{
+	struct statvfs fs;
+
+	return statvfs(root, &fs) < 0 ? 0 : (uint64_t)fs.f_bavail * fs.f_frsize;
+}
+
+/* One in a hundred more than what is missing must be free; what other pulls began goes for it. */
 static int check_space(struct pull *p, struct err *err)
 {
 	const char *root = store_root(p->common.store);
 	uint64_t needed = 0, there;
-	struct statvfs fs;
 
 	for (size_t i = 0; i < p->common.image.n_blobs; i++)
 		needed += missing_bytes(p, &p->items[i]);
 	needed += needed / 100;
-	if (statvfs(root, &fs) < 0)
-		return err_errno(err, errno, "%s", root);
-	there = (uint64_t)fs.f_bavail * fs.f_frsize;
+	there = free_bytes(root);
+	if (there < needed) {
+		store_free_partials(p->common.store, is_wanted, p);
+		there = free_bytes(root);
+	}
 	if (there < needed)
 		return err_set(err, -ENOSPC, "no space left on device: %s has %" PRIu64 " bytes free, %" PRIu64
 			       " are needed", root, there, needed);
@@ -229,6 +255,9 @@ static void fetch_missing(struct pull *p)
 {
 	for (size_t i = 0; i < p->common.image.n_blobs; i++)
 		p->n_missing += p->items[i].state != ITEM_PRESENT;
+	p->common.lines.status = "pulling model";
+	p->common.lines.digest = NULL;
+	p->common.lines.count = count;
 	p->common.lines.total = p->common.image.total;
 	if (p->n_missing)
 		model_transfer_post(&p->common, run_remember, on_remembered, p);
@@ -238,15 +267,20 @@ static void fetch_missing(struct pull *p)
 
 /* ---- what is there already ---- */
 
+static bool keep_hashing(void *context, size_t bytes)
+{
+	struct pull *p = context;
+
+	p->hashed += bytes;
+	return !p->common.stop;
+}
+
 static void run_check(void *arg)
 {
 	struct item *it = arg;
+	struct pull *p = it->pull;
 
-	int fd = store_blob_open(it->pull->common.store, it->blob->digest, NULL);
-
-	it->result = fd < 0 ? fd : partial_check_file(fd, it->blob->digest, &it->pull->common.stop);
-	if (fd >= 0)
-		close(fd);
+	it->result = store_blob_check(p->common.store, it->blob->digest, keep_hashing, p, NULL);
 }
 
 static void on_checked(void *arg)
@@ -255,8 +289,10 @@ static void on_checked(void *arg)
 	struct pull *p = it->pull;
 
 	it->state = it->result == 0 ? ITEM_PRESENT : ITEM_MISSING;
-	if (took(p) && !p->common.n_jobs)
-		fetch_missing(p);
+	if (!took(p) || p->common.n_jobs)
+		return;
+	progress_lines_end(&p->common.lines);
+	fetch_missing(p);
 }
 
 static void check(struct pull *p, struct item *it)
@@ -268,9 +304,13 @@ static void check(struct pull *p, struct item *it)
 	if (lstat(path, &st) < 0)
 		return;
 	it->inode = st.st_ino;
-	if ((uint64_t)st.st_size != it->blob->size ||
-	    !store_blob_reuse(p->common.store, it->blob->digest, it->blob->size))
+	if ((uint64_t)st.st_size != it->blob->size)
 		return;
+	if (store_blob_reuse(p->common.store, it->blob->digest, it->blob->size)) {
+		it->state = ITEM_PRESENT;
+		return;
+	}
+	p->common.lines.total += it->blob->size;
 	strand_init(&it->strand);
 	it->job = (struct disk_job){ .run = run_check, .done = on_checked, .arg = it };
 	p->common.n_jobs++;
@@ -286,6 +326,12 @@ static int check_present(struct pull *p, struct err *err)
 		p->items[i].pull = p;
 		p->items[i].blob = &p->common.image.blobs[i];
 		check(p, &p->items[i]);
+	}
+	if (p->common.n_jobs) {
+		p->common.lines.status = "verifying model";
+		p->common.lines.digest = "sha256:verify";
+		p->common.lines.count = count_hashed;
+		progress_lines_begin(&p->common.lines);
 	}
 	return 0;
 }

@@ -6,20 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/store.h"
 #include "common/timefmt.h"
 #include "runner/import/verify.h"
 
-enum { PIECE = 1 << 20 };
 #define STATUS_NS 100000000             /* at most ten lines a second */
 
 struct verification {
 	const struct import_hooks *hooks;
 	struct store *store;
 	char short_name[NAME_TEXT_SIZE];
-	unsigned char *piece;
 	uint64_t completed, total;
 	int64_t shown_ns;
 	size_t n, n_bad;
@@ -52,51 +49,39 @@ static void found_bad(struct verification *v, const struct layer *layer, const c
 			 layer->name ? layer->name : layer->media_type, what);
 }
 
-/* The digest of what the file holds; what cannot be read to its end is damaged. */
-static int hash(struct verification *v, int fd, char ret[DIGEST_SIZE], struct err *err)
+static bool go_on(void *context, size_t bytes)
 {
-	struct digest *d = digest_begin();
-	ssize_t n;
+	struct verification *v = context;
 
-	if (!d)
-		return err_set(err, -ENOMEM, "out of memory");
-	while ((n = read(fd, v->piece, PIECE)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			break;
-		digest_update(d, v->piece, (size_t)n);
-		v->completed += (uint64_t)n;
-		show(v, NULL, false);
-		if (v->hooks->cancelled && v->hooks->cancelled(v->hooks->context)) {
-			digest_abort(d);
-			return err_set(err, -ECANCELED, "the verification was cancelled");
-		}
-	}
-	digest_end(d, ret);
-	if (n < 0)
-		ret[0] = '\0';
-	return 0;
+	v->completed += bytes;
+	show(v, NULL, false);
+	return !v->hooks->cancelled || !v->hooks->cancelled(v->hooks->context);
 }
 
 static int verify_blob(struct verification *v, const struct layer *layer, struct err *err)
 {
 	const uint64_t before = v->completed;
-	char digest[DIGEST_SIZE];
-	struct err missing;
-	int fd = store_blob_open(v->store, layer->digest, &missing), r;
+	const int r = store_blob_check(v->store, layer->digest, go_on, v, err);
 
 	v->n++;
-	if (fd < 0) {
-		found_bad(v, layer, fd == -ENOENT ? "missing" : "unreadable");
+	v->completed = before + layer->size;
+	switch (r) {
+	case 0:
+		return 0;
+	case -ECANCELED:
+		return err_set(err, r, "the verification was cancelled");
+	case -ENOMEM:
+		return r;
+	case -ENOENT:
+		found_bad(v, layer, "missing");
+		return 0;
+	case -EBADMSG:
+		found_bad(v, layer, "damaged");
+		return 0;
+	default:
+		found_bad(v, layer, "unreadable");
 		return 0;
 	}
-	r = hash(v, fd, digest, err);
-	close(fd);
-	if (r == 0 && strcmp(digest, layer->digest))
-		found_bad(v, layer, "damaged");
-	v->completed = before + layer->size;
-	return r;
 }
 
 static int by_digest(const void *a, const void *b)
@@ -154,14 +139,13 @@ static int verify_model(struct verification *v, const char *text, struct import_
 int verify_run(const struct msg_import *request, const struct import_hooks *hooks, struct import_result *ret,
 	       struct err *err)
 {
-	struct verification v = { .hooks = hooks, .piece = malloc(PIECE) };
-	int r = v.piece ? store_open(request->root, &v.store, err) : err_set(err, -ENOMEM, "out of memory");
+	struct verification v = { .hooks = hooks };
+	int r = store_open(request->root, &v.store, err);
 
 	if (r == 0) {
 		store_hold(v.store);
 		r = verify_model(&v, request->model, ret, err);
 		store_close(v.store);
 	}
-	free(v.piece);
 	return r;
 }

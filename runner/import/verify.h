@@ -5,7 +5,7 @@
 #include "runner/import/import.h"
 
 /*
- * Reads every blob of request->model and compares it with its digest; ret->layers counts
+ * Reads every blob of request->model, whatever is on record, and compares it with its digest; ret->layers counts
  * them. -EBADMSG naming the first one that is missing or damaged, how many are, and what
  * to do; each has a status line. -ECANCELED, -ENOENT for an unknown model.
  */

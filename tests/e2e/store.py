@@ -10,7 +10,7 @@ import sys
 import tempfile
 import unittest
 
-from harness import DEMO, SOURCE, EaselTest, psnr
+from harness import DEMO, SOURCE, EaselTest, Server, psnr
 
 MODEL = os.path.join(DEMO, "model")
 
@@ -85,11 +85,7 @@ class Store(EaselTest):
         done = self.server.cli("verify", "v")
         self.assertEqual((done.returncode, done.stdout), (0, "verified 'v'\n"), done.stderr)
         path = self.blob_of("v", "transformer/layers.0.attention.to_q.weight")
-        with open(path, "r+b") as file:
-            file.seek(-1, os.SEEK_END)
-            last = file.read(1)
-            file.seek(-1, os.SEEK_END)
-            file.write(bytes([last[0] ^ 1]))
+        self.flip_last(path)
         done = self.server.cli("verify")
         self.assertEqual(done.returncode, 1)
         self.assertIn("verified 'demo:latest'", done.stdout)
@@ -104,6 +100,43 @@ class Store(EaselTest):
         done = self.server.cli("verify", "nothing")
         self.assertEqual(done.returncode, 1)
         self.assertIn("model 'nothing' not found", done.stderr)
+
+    def flip_last(self, path):
+        with open(path, "r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            last = file.read(1)
+            file.seek(-1, os.SEEK_END)
+            file.write(bytes([last[0] ^ 1]))
+
+    def test_damage_since_the_last_load_is_refused(self):
+        self.server.create("f", MODEL, quantize="mxfp8")
+        want = self.picture("f")
+        self.server.cli("stop", "f")
+        path = self.blob_of("f", "transformer/layers.1.attention.to_q.weight")
+        self.flip_last(path)
+        answer = self.server.post("/api/generate", {"model": "f", "prompt": "x", "steps": 1, "stream": False})
+        self.assertEqual(answer.status, 500)
+        self.assertIn(f"blob sha256:{path[-64:]} is damaged", answer.error)
+        self.assertIn("(transformer/layers.1.attention.to_q.weight)", answer.error)
+        done = self.server.cli("run", "f", "x", "--steps", "1")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(path[-64:], done.stderr)
+        # What was made again is drawn with again.
+        self.server.create("f", MODEL, quantize="mxfp8")
+        self.assertEqual(psnr(self.picture("f"), want), float("inf"))
+
+    def test_models_copied_in_are_hashed_once(self):
+        other = os.path.join(tempfile.mkdtemp(prefix="easel-copied-"), "store")
+        self.addCleanup(shutil.rmtree, os.path.dirname(other))
+        shutil.copytree(self.server.store, other, symlinks=True)
+        server = Server(store=other)
+        self.addCleanup(server.close)
+        request = {"model": "demo", "prompt": "x", "steps": 1, "seed": 1, "stream": False}
+        for _ in range(2):
+            self.assertEqual(server.post("/api/generate", request).status, 200)
+            server.cli("stop", "demo")
+        self.assertEqual(server.log().count("that were never verified"), 1, server.log()[-2000:])
+        self.assertEqual(server.cli("verify", "demo").returncode, 0)
 
     def test_gguf(self):
         """A Modelfile's FROM names the file; all but the transformer comes from the folder it is in."""

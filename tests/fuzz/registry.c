@@ -1,11 +1,13 @@
 /*
  * Fuzz: what registries answer. The first byte chooses: a challenge, a token, a manifest,
- * addresses and redirects, or a time to wait.
+ * addresses and redirects, a time to wait, an error's body, or a digest in a header.
  */
 #include <string.h>
 
+#include "common/digest.h"
 #include "gateway/transfer/challenge.h"
 #include "gateway/transfer/image.h"
+#include "gateway/transfer/retry.h"
 #include "gateway/transfer/url.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -80,10 +82,31 @@ static void wait(const char *text, size_t len)
 	fuzz_require(url_retry_after(text, 1000000000) >= -1);
 }
 
+/* Told to clients, cut. */
+static void error_body(const char *text, size_t len)
+{
+	char shown[100];
+
+	(void)len;
+	retry_describe(404, text, shown, sizeof(shown));
+	fuzz_require(strlen(shown) < sizeof(shown) && !strncmp(shown, "404: ", 5));
+}
+
+static void digest(const char *text, size_t len)
+{
+	char once[DIGEST_SIZE], twice[DIGEST_SIZE];
+
+	(void)len;
+	if (digest_parse(text, once, NULL) < 0)
+		return;
+	fuzz_require(strlen(once) == DIGEST_SIZE - 1 && !strchr(once, '/') && !strchr(once, '.'));
+	fuzz_require(digest_parse(once, twice, NULL) == 0 && !strcmp(once, twice));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static void (*const readers[])(const char *text, size_t len) = {
-		challenge, token, manifest, location, wait,
+		challenge, token, manifest, location, wait, error_body, digest,
 	};
 	char *text = len ? malloc(len) : NULL;
 

@@ -61,7 +61,7 @@ const char *vk_type_name(enum vk_type t)
 	return t == VK_SOFTWARE ? "software" : "other";
 }
 
-int pipeline_open(struct vk *vk, const struct store *s, const struct manifest *m,
+int pipeline_open(struct vk *vk, struct store *s, const struct manifest *m,
 		  void (*progress)(void *, uint64_t, uint64_t), void *context,
 		  struct pipeline **ret, struct err *err)
 {

@@ -423,13 +423,18 @@ static void test_reuse(void **state)
 	assert_true(n == 2 && sizes[0] == 1 && sizes[1] == 5);
 	assert_true(store_sizes_have(sizes, n, 5) && !store_sizes_have(sizes, n, 4));
 	free(sizes);
-	temp_age(p->root, blob_file(digest), 7200);
 	assert_true(store_blob_reuse(p->store, digest, 5));
 	assert_false(store_blob_reuse(p->store, digest, 4));
+	/* Somebody had it in hands: it may be anything, but is kept. */
+	temp_age(p->root, blob_file(digest), 7200);
+	assert_false(store_blob_known(p->store, digest, 5));
+	assert_true(store_blob_touch(p->store, digest, 5));
+	assert_false(store_blob_touch(p->store, digest, 4));
+	assert_false(store_blob_reuse(p->store, digest, 5));
 	assert_int_equal(store_prune(p->store, NULL), 0);
 	assert_true(temp_exists(p->root, blob_file(digest)));
 	digest_bytes("absent", 6, digest);
-	assert_false(store_blob_reuse(p->store, digest, 6));
+	assert_false(store_blob_reuse(p->store, digest, 6) || store_blob_touch(p->store, digest, 6));
 }
 
 /* A folder of tags goes only while nobody can be writing into it. */
