@@ -4,9 +4,11 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -223,6 +225,51 @@ int store_release(struct store *s, const struct manifest *old, struct err *err)
 static int64_t patience(const char *file)
 {
 	return strstr(file, "-partial") || text_ends_with(file, ".tmp") ? PARTIAL_SECONDS : HOUR_SECONDS;
+}
+
+/* "sha256-<hex>" and a suffix. */
+static bool is_partial_of(const char *file, char ret[DIGEST_SIZE])
+{
+	char name[DIGEST_SIZE];
+
+	if (strlen(file) <= DIGEST_SIZE - 1 || patience(file) != PARTIAL_SECONDS)
+		return false;
+	memcpy(name, file, DIGEST_SIZE - 1);
+	name[DIGEST_SIZE - 1] = '\0';
+	return digest_parse(name, ret, NULL) == 0;
+}
+
+/* Who writes one holds its lock. */
+static void free_partial(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && time_now_ns() / 1000000000 - st.st_mtime >= HOUR_SECONDS &&
+	    flock(fd, LOCK_EX | LOCK_NB) == 0 && unlink(path) == 0)
+		log_info("%s of an interrupted pull was removed, its space is needed", path);
+	close(fd);
+}
+
+void store_free_partials(const struct store *s, bool (*wanted)(const void *context, const char *digest),
+			 const void *context)
+{
+	char path[STORE_PATH], digest[DIGEST_SIZE];
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof path, "%s/blobs", s->root);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir))) {
+		if (!is_partial_of(entry->d_name, digest) || wanted(context, digest))
+			continue;
+		snprintf(path, sizeof path, "%s/blobs/%s", s->root, entry->d_name);
+		free_partial(path);
+	}
+	if (dir)
+		closedir(dir);
 }
 
 static void sweep_blobs(const struct store *s, const struct used *u)

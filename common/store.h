@@ -145,6 +145,12 @@ int store_release(struct store *s, const struct manifest *old, struct err *err);
 int store_pending_add(struct store *s, const char *digest, const void *bytes, size_t len, struct err *err);
 void store_pending_remove(struct store *s, const char *digest);
 /*
+ * Where space is needed: frees what interrupted pulls have of blobs, but not of those that
+ * wanted() names, of pulls under way, or younger than an hour. Any process may.
+ */
+void store_free_partials(const struct store *s, bool (*wanted)(const void *context, const char *digest),
+			 const void *context);
+/*
  * Start-up sweep: unreferenced blobs and left-over files older than an hour, partial
  * downloads older than a week, empty folders. -EBADMSG, naming the tag, and nothing
  * freed while one cannot be read.

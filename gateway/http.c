@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -473,10 +474,23 @@ static void on_written(struct bufferevent *bev, void *arg)
 		conn_linger(c);
 }
 
+/* A loop that was held up for long finds timeouts of clients that wait for it. */
+static bool takes_more(struct bufferevent *bev)
+{
+	struct pollfd p = { .fd = bufferevent_getfd(bev), .events = POLLOUT };
+
+	return poll(&p, 1, 0) == 1 && p.revents == POLLOUT;
+}
+
 static void on_ended(struct bufferevent *bev, short what, void *arg)
 {
 	struct http_conn *c = arg;
 	bool unsent = evbuffer_get_length(bufferevent_get_output(bev)) > 0;
+
+	if ((what & BEV_EVENT_TIMEOUT) && (what & BEV_EVENT_WRITING) && takes_more(bev)) {
+		bufferevent_enable(bev, EV_WRITE);
+		return;
+	}
 
 	/* Silence while a long answer is on its way; libevent has stopped reading. */
 	if ((what & BEV_EVENT_TIMEOUT) && (what & BEV_EVENT_READING) && unsent) {

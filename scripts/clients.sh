@@ -7,7 +7,7 @@ set -eu
 node_oldest=18
 python3 -m venv "$1"
 "$1/bin/pip" install --quiet --disable-pip-version-check \
-  'openai==3.54.0' 'ollama==0.6.3' 'schemathesis==4.32.5'
+  'openai==3.54.0' 'ollama==0.6.3' 'safetensors==0.8.0' 'schemathesis==4.32.5'
 
 # The modules' scripts are of no use here; openai warns about a Node older than 22, and runs.
 node_major=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)

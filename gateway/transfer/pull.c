@@ -187,19 +187,37 @@ static uint64_t missing_bytes(const struct pull *p, const struct item *it)
 	return it->blob->size - (uint64_t)st.st_size;
 }
 
-/* One in a hundred more than what is missing must be free. */
+static bool is_wanted(const void *context, const char *digest)
+{
+	const struct pull *p = context;
+
+	for (size_t i = 0; i < p->common.image.n_blobs; i++)
+		if (!strcmp(p->common.image.blobs[i].digest, digest))
+			return true;
+	return false;
+}
+
+static uint64_t free_bytes(const char *root)
+{
+	struct statvfs fs;
+
+	return statvfs(root, &fs) < 0 ? 0 : (uint64_t)fs.f_bavail * fs.f_frsize;
+}
+
+/* One in a hundred more than what is missing must be free; what other pulls began goes for it. */
 static int check_space(struct pull *p, struct err *err)
 {
 	const char *root = store_root(p->common.store);
 	uint64_t needed = 0, there;
-	struct statvfs fs;
 
 	for (size_t i = 0; i < p->common.image.n_blobs; i++)
 		needed += missing_bytes(p, &p->items[i]);
 	needed += needed / 100;
-	if (statvfs(root, &fs) < 0)
-		return err_errno(err, errno, "%s", root);
-	there = (uint64_t)fs.f_bavail * fs.f_frsize;
+	there = free_bytes(root);
+	if (there < needed) {
+		store_free_partials(p->common.store, is_wanted, p);
+		there = free_bytes(root);
+	}
 	if (there < needed)
 		return err_set(err, -ENOSPC, "no space left on device: %s has %" PRIu64 " bytes free, %" PRIu64
 			       " are needed", root, there, needed);
@@ -260,8 +278,9 @@ static bool keep_hashing(void *context, size_t bytes)
 static void run_check(void *arg)
 {
 	struct item *it = arg;
+	struct pull *p = it->pull;
 
-	it->result = store_blob_check(it->pull->common.store, it->blob->digest, keep_hashing, it->pull, NULL);
+	it->result = store_blob_check(p->common.store, it->blob->digest, keep_hashing, p, NULL);
 }
 
 static void on_checked(void *arg)

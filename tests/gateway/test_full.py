@@ -1,7 +1,9 @@
 """A pull onto a disk that is full at every stage of it: the error names the path and the cause,
 nothing is tagged and no temporary is left, and what has come already is not fetched again.
 """
+import fcntl
 import os
+import time
 
 from gateway_test import Gateway
 from small_disk import PAGE, SmallDisk, need_mounts     # in tests, which gateway_test puts on the path
@@ -74,6 +76,28 @@ class Full(TransferTest):
         self.sweep(lambda size, inodes, more: self.disk.limit(max(size + more * PAGE, self.disk.used()[0])),
                    [*range(0, pages - 4, 20), *range(pages - 4, pages + 20)],
                    ("are needed", "failed to write manifest"))
+
+
+    def test_what_others_began_makes_room(self):
+        """But not what this pull goes on with, nor what is young or being written."""
+        blobs = os.path.join(self.root, "blobs")
+        digest, data = max(self.model.blobs.items(), key=lambda item: len(item[1]))
+        ours = os.path.join(blobs, digest.replace(":", "-") + ".tmp")
+        others = [os.path.join(blobs, "sha256-" + letter * 64 + ".tmp") for letter in "abc"]
+        for path, content in ((ours, data[:1000]), *((path, bytes(300000)) for path in others)):
+            with open(path, "wb") as file:
+                file.write(content)
+        for path in (ours, *others[:2]):
+            os.utime(path, (time.time() - 7200,) * 2)
+        size, _ = self.disk.used()
+        self.disk.limit(size=size + 200000)
+        with open(others[0], "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            self.succeeds(self.pull())
+        self.assertEqual([os.path.exists(path) for path in others], [True, False, True])
+        request = next(request for request in self.proxy.blob_requests() if digest in request.path)
+        self.assertEqual(request.headers.get("Range"), "bytes=1000-")
+        self.assertEqual(check_store(self.root, self.proxy.host), self.model.manifest)
 
 
 if __name__ == "__main__":

@@ -160,7 +160,7 @@ class Pull(TransferTest):
 
     def test_statuses(self):
         for status, tries in ((403, 1), (404, 1), (410, 1), (500, 8)):
-            self.gateway = self.serve(EASEL_TRANSFER_STALL="60ms")
+            self.gateway = self.serve(EASEL_TRANSFER_STALL="200ms")
             self.proxy.reset(lambda request, s=status: {"answer": (s, b"why not\n")} if request.is_blob else None)
             self.fails(self.pull(), f"status {status}: why not$")
             self.assertEqual(max(self.attempts().values()), tries)
@@ -223,7 +223,7 @@ class Pull(TransferTest):
                              else None)
             self.fails(self.pull(), error)
         for status in (300, 304, 305):          # no answers of a registry, and not followed
-            self.gateway = self.serve(EASEL_TRANSFER_STALL="60ms")
+            self.gateway = self.serve(EASEL_TRANSFER_STALL="200ms")
             self.proxy.reset(lambda request, s=status: {"answer": (s, b"", {"Location": "/x"})} if request.is_blob else None)
             self.fails(self.pull(), f"^max retries exceeded: blob sha256:[0-9a-f]{{12}}: status {status}")
 
@@ -273,7 +273,7 @@ class Pull(TransferTest):
     def test_manifest_statuses(self):
         for status, body, error, tries in ((404, b"", "file does not exist", 1), (400, b"bad\n", "400: bad", 1),
                                            (500, b"{}\n", "500: {}", 4)):
-            self.gateway = self.serve(EASEL_TRANSFER_STALL="60ms")
+            self.gateway = self.serve(EASEL_TRANSFER_STALL="200ms")
             self.proxy.reset(lambda request, s=status, b=body: {"answer": (s, b)})
             self.fails(self.pull(), f"^pull model manifest: {error}$")
             self.assertEqual(len(self.proxy.requests), tries)

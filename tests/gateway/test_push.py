@@ -140,7 +140,7 @@ class Push(TransferTest):
     def test_always_stalling_ends(self):
         model = self.make(1000)
         self.place(model)
-        self.gateway = self.serve(EASEL_TRANSFER_STALL="60ms")
+        self.gateway = self.serve(EASEL_TRANSFER_STALL="200ms")
         self.place(model)
         self.proxy.reset(lambda request: {"hang": True} if request.method == "POST" else None)
         self.fails(self.push(self.mine()), "^max retries exceeded: .*no answer for")
@@ -168,7 +168,7 @@ class Push(TransferTest):
         model = self.make(70000)
         for method, status, tries in (("HEAD", 500, 8), ("HEAD", 403, 1), ("POST", 500, 8), ("POST", 403, 1),
                                       ("PUT", 400, 1), ("PUT", 500, 8)):
-            self.gateway = self.serve(EASEL_TRANSFER_STALL="60ms")
+            self.gateway = self.serve(EASEL_TRANSFER_STALL="200ms")
             self.place(model)
             self.proxy.reset(lambda request, m=method, s=status: {"answer": (s, b"no\n")} if request.method == m
                              and not request.is_manifest else None)

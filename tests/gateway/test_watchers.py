@@ -28,7 +28,7 @@ signal.pause()
 
 
 class Watchers(TransferTest):
-    env = {"EASEL_TRANSFER_STALL": "30s", "EASEL_CLIENT_STALL": "500ms"}
+    env = {"EASEL_TRANSFER_STALL": "30s", "EASEL_CLIENT_STALL": "1s"}
 
     @classmethod
     def setUpClass(cls):
