@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "cli/client.h"
 #include "cli/listing.h"
@@ -16,6 +15,7 @@
 #include "cli/upload.h"
 #include "common/fields.h"
 #include "common/name.h"
+#include "common/quantise.h"
 
 struct create_flags {
 	const char *file, *quantize, *draft_quantize;
@@ -38,19 +38,6 @@ static const struct flag flags[] = {
 };
 #undef AT
 
-static int check_quantize(const char *value, struct err *err)
-{
-	static const char *const known[] = {
-		"int4", "int8", "nvfp4", "mxfp4", "mxfp8", "fp8", "q4", "fp4", "q8"
-	};
-
-	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-		if (!strcasecmp(value, known[i]))
-			return 0;
-	return err_set(err, -EINVAL, "unsupported --quantize \"%s\": supported types are "
-		       "int4, int8, nvfp4, mxfp4, mxfp8, fp8", value);
-}
-
 static int check_arguments(const struct create_flags *f, const char *model, struct err *err)
 {
 	struct model_name name;
@@ -59,7 +46,7 @@ static int check_arguments(const struct create_flags *f, const char *model, stru
 		return err_set(err, -EINVAL, "invalid model name: %s", model);
 	if (f->draft_quantize)
 		return err_set(err, -EINVAL, "--draft-quantize requires a DRAFT model");
-	return f->quantize && *f->quantize ? check_quantize(f->quantize, err) : 0;
+	return quantise_check(f->quantize, err);
 }
 
 static void put_text(json_t *body, const char *name, const char *text)

@@ -15,14 +15,15 @@
 #include "cli/progress.h"
 #include "cli/upload.h"
 #include "common/digest.h"
+#include "common/limits.h"
 #include "common/text.h"
 
 #define PIECE ((size_t)1 << 20)
-#define MAX_FILES 4096u
 
 struct upload {
 	struct client *client;
 	const char *folder;
+	const char *gguf;               /* the file in it that is the transformer, or NULL */
 	json_t *files;
 };
 
@@ -48,14 +49,16 @@ static size_t count_dots(const char *name)
 }
 
 /* "x.fp16.safetensors" is a variant that no import takes. */
-static bool is_wanted(const char *name)
+static bool is_wanted(const struct upload *u, const char *component, const char *name)
 {
 	if (*name == '.')
 		return false;
+	if (!*component && (!strncmp(name, "LICENSE", 7) || (u->gguf && !strcmp(name, u->gguf))))
+		return true;
 	if (text_ends_with(name, ".safetensors"))
-		return count_dots(name) == 1;
+		return count_dots(name) == 1 && !(u->gguf && !strcmp(component, "transformer"));
 	return text_ends_with(name, ".json") || text_ends_with(name, ".txt") ||
-	       text_ends_with(name, ".jinja");
+	       !strncmp(name, "chat_template.", 14);
 }
 
 static bool is_component(int folder, const char *name)
@@ -137,8 +140,8 @@ static int add_open_file(struct upload *u, struct file *f, struct err *err)
 		return err_errno(err, errno, "open %s", f->name);
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, -EINVAL, "%s is not a regular file", f->name);
-	if (json_object_size(u->files) >= MAX_FILES)
-		return err_set(err, -E2BIG, "%s has more than %u files", u->folder, MAX_FILES);
+	if (json_object_size(u->files) >= LIMIT_CREATE_FILES)
+		return err_set(err, -E2BIG, "%s has more than %u files", u->folder, LIMIT_CREATE_FILES);
 	f->size = (uint64_t)st.st_size;
 	r = find_digest(u->client, f, err);
 	if (r == 0)
@@ -190,7 +193,7 @@ static int add_entry(struct upload *u, int fd, const char *component, const char
 
 	if (!*component && is_component(fd, entry))
 		return add_component(u, fd, entry, err);
-	if (!is_wanted(entry))
+	if (!is_wanted(u, component, entry))
 		return 0;
 	snprintf(name, sizeof name, "%s%s%s", component, *component ? "/" : "", entry);
 	return add_file(u, fd, name, entry, err);
@@ -213,9 +216,9 @@ static int add_folder(struct upload *u, int fd, const char *component, struct er
 	return r;
 }
 
-int upload_folder(struct client *c, const char *folder, json_t **ret_files, struct err *err)
+static int upload(struct client *c, const char *folder, const char *gguf, json_t **ret_files, struct err *err)
 {
-	struct upload u = { .client = c, .folder = folder, .files = json_object() };
+	struct upload u = { .client = c, .folder = folder, .gguf = gguf, .files = json_object() };
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r = fd < 0 ? err_errno(err, errno, "open %s", folder) : 0;
 
@@ -227,5 +230,19 @@ int upload_folder(struct client *c, const char *folder, json_t **ret_files, stru
 		json_decref(u.files);
 	else
 		*ret_files = u.files;
+	return r;
+}
+
+int upload_folder(struct client *c, const char *path, json_t **ret_files, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder;
+	int r;
+
+	if (!slash || !text_ends_with(path, ".gguf"))
+		return upload(c, path, NULL, ret_files, err);
+	folder = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	r = folder ? upload(c, folder, slash + 1, ret_files, err) : err_errno(err, ENOMEM, "reading %s", path);
+	free(folder);
 	return r;
 }

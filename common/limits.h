@@ -37,6 +37,7 @@
 #define LIMIT_GGUF_TENSORS    (1u << 16)
 #define LIMIT_GGUF_VALUES     (1u << 16)             /* of its metadata */
 #define LIMIT_GGUF_NAME       256u
+#define LIMIT_CREATE_FILES    4096u                  /* uploaded files that one model is made from */
 #define LIMIT_LAYERS          (1u << 17)             /* layers of one manifest */
 #define LIMIT_MANIFEST        (64u << 20)
 #define LIMIT_VERIFIED        (16u << 20)            /* record of verified blobs */

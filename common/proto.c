@@ -31,6 +31,7 @@ static const struct field load_fields[] = {
 	FIELD(struct msg_load, digest, STR, .max = MAX_TEXT),
 	FIELD(struct msg_load, root, STR, .required = true, .max = MAX_TEXT),
 	FIELD(struct msg_load, manifest, JSON, .required = true),
+	FIELD(struct msg_load, prompt, STR, .max = LIMIT_PROMPT),
 	{ 0 }
 };
 static const struct field loading_fields[] = {
@@ -112,10 +113,12 @@ static const struct field import_fields[] = {
 	FIELD(struct msg_import, root, STR, .required = true, .max = MAX_TEXT),
 	FIELD(struct msg_import, model, STR, .required = true, .max = NAME_TEXT_SIZE),
 	FIELD(struct msg_import, directory, STR, .max = MAX_TEXT),
+	FIELD(struct msg_import, files, JSON),
 	FIELD(struct msg_import, from, STR, .max = NAME_TEXT_SIZE),
 	FIELD(struct msg_import, quantize, STR, .max = MAX_TEXT),
 	FIELD(struct msg_import, parameters, JSON),
 	FIELD(struct msg_import, licenses, JSON),
+	FIELD(struct msg_import, info, JSON),
 	FIELD(struct msg_import, system, STR, .max = MAX_SYSTEM),
 	FIELD(struct msg_import, template, STR, .max = MAX_SYSTEM),
 	FIELD(struct msg_import, requires, STR, .max = MAX_TEXT),

@@ -12,7 +12,7 @@
  * Typed messages between gateway and runner (docs/PROTOCOL.md). The rows of
  * proto.def make the enum, the names, and the checks of both directions.
  */
-#define PROTO_VERSION 5u
+#define PROTO_VERSION 6u
 #define PROTO_FD 3                      /* the runner's end of the socketpair */
 
 /* What the runner is doing, as both sides track it; a bit each. */
@@ -47,6 +47,7 @@ struct msg_load {
 	char *digest;                   /* of the manifest as it is stored, for pictures */
 	char *root;                     /* models directory */
 	json_t *manifest;               /* the manifest itself, so that a re-tag in between changes nothing */
+	char *prompt;                   /* of the first picture that waits; or NULL */
 };
 struct msg_loading { uint64_t completed, total; };      /* bytes */
 struct msg_ready {
@@ -105,10 +106,12 @@ struct msg_import {
 	char *root;                     /* models directory */
 	char *model;                    /* target name, short form */
 	char *directory;                /* source folder, or ... */
+	json_t *files;                  /* ... its files, path -> digest of a blob, or ... */
 	char *from;                     /* ... source model of the same store */
 	char *quantize;                 /* as the user wrote it, or absent */
 	json_t *parameters;             /* object, merged over the source's */
 	json_t *licenses;               /* array of strings */
+	json_t *info;                   /* object: fields of the config */
 	char *system, *template, *requires;     /* replace the source's when given */
 	bool verify;                    /* nothing is made: the blobs of model are read and hashed */
 };

@@ -40,6 +40,8 @@ int store_blob_read(const struct store *s, const char *digest, size_t max,
  * for who is about to name blobs that it has found. Waits while one is freeing.
  */
 void store_hold(struct store *s);
+/* Lets go of it without a tag. */
+void store_unlock(struct store *s);
 
 /* One blob being written and hashed; beginning one is a store_hold(). */
 struct blob_writer;

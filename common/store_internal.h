@@ -22,7 +22,6 @@ enum tag_tree { TAG_V2, TAG_LEGACY, TAG_LEGACY_OTHER, TAG_TREES };
 /* The lock that store_hold() takes shared; who frees blobs or removes folders needs it alone. */
 void store_lock_open(struct store *s);
 bool store_lock_alone(struct store *s); /* false at once when somebody holds it */
-void store_unlock(struct store *s);
 
 /* "registry.ollama.ai" and "ollama.com" are one registry with two names on disk. */
 bool tag_host_is_public(const char *host);

@@ -244,7 +244,7 @@ void name_body_clear(struct name_body *b)
 struct raw_create {
 	char *model, *name, *from, *quantize, *system, *template, *requires;
 	json_t *files, *parameters, *license, *info;
-	bool stream;
+	bool stream, insecure;
 };
 
 static const struct field create_fields[] = {
@@ -260,6 +260,7 @@ static const struct field create_fields[] = {
 	FIELD(struct raw_create, template, STR),
 	FIELD(struct raw_create, requires, STR),
 	FIELD(struct raw_create, stream, BOOL),
+	FIELD(struct raw_create, insecure, BOOL),
 	{ 0 }
 };
 
@@ -299,7 +300,8 @@ static int check_object(const json_t *value, const char *name, struct err *err)
 static int check_info(const json_t *info, struct err *err)
 {
 	static const char *const texts[] = { "model_family", "parameter_size",
-					     "quantization_level" };
+					     "quantization_level", "base_name" };
+	static const char *const numbers[] = { "context_length", "embedding_length" };
 	const json_t *value = json_object_get(info, "capabilities"), *each;
 	size_t i;
 
@@ -316,6 +318,14 @@ static int check_info(const json_t *info, struct err *err)
 		if (value && !json_is_string(value))
 			return err_set(err, -EINVAL, "info field \"%s\" must be a string",
 				       texts[i]);
+	}
+	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		value = json_object_get(info, numbers[i]);
+		if (value && !json_is_number(value))
+			return err_set(err, -EINVAL, "info field \"%s\" must be a number", numbers[i]);
+		if (value && (!json_is_integer(value) || json_integer_value(value) < 0))
+			return err_set(err, -EINVAL, "info field \"%s\" must be a non-negative integer",
+				       numbers[i]);
 	}
 	return 0;
 }
@@ -348,7 +358,9 @@ static int finish_create(struct raw_create *raw, struct create_body *ret, struct
 	ret->requires = move(&raw->requires);
 	ret->files = json_incref(raw->files);
 	ret->parameters = json_incref(raw->parameters);
+	ret->info = json_incref(raw->info);
 	ret->stream = raw->stream;
+	ret->insecure = raw->insecure;
 	return ret->model ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
@@ -378,5 +390,6 @@ void create_body_clear(struct create_body *b)
 	json_decref(b->files);
 	json_decref(b->parameters);
 	json_decref(b->licenses);
+	json_decref(b->info);
 	*b = (struct create_body){ 0 };
 }

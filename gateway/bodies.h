@@ -74,7 +74,9 @@ struct create_body {
 	char *quantize, *system, *template, *requires;
 	json_t *parameters;             /* object or NULL */
 	json_t *licenses;               /* array of strings or NULL */
+	json_t *info;                   /* object or NULL */
 	bool stream;
+	bool insecure;                  /* 'from' may be pulled by plain HTTP */
 	bool verify;                    /* never said by a client: see route_verify() */
 };
 

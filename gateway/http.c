@@ -26,7 +26,8 @@
 #define INPUT_MAX (64u << 10)           /* unparsed bytes held per connection */
 #define OUTPUT_MAX (1u << 20)           /* more unsent than this: no further request is read */
 #define IDLE_S 120                      /* silence while a request is awaited or read */
-#define STALL_S 300                     /* a client that takes nothing of its answer */
+#define STALL_NS (300 * INT64_C(1000000000))    /* a client that takes nothing of its answer */
+#define STREAM_UNSENT 1024              /* bytes of lines that the kernel may hold back */
 #define LINGER_S 2
 #define LINGER_MAX (128u << 20)         /* bytes dropped so that the answer is not reset */
 
@@ -81,7 +82,9 @@ static void conn_free(struct http_conn *c)
 
 static void set_silence(struct http_conn *c, int read_s)
 {
-	struct timeval in = { .tv_sec = read_s }, out = { .tv_sec = STALL_S };
+	struct timeval in = { .tv_sec = read_s }, out = {
+		.tv_sec = c->patience_ns / 1000000000, .tv_usec = c->patience_ns % 1000000000 / 1000,
+	};
 
 	bufferevent_set_timeouts(c->bev, read_s ? &in : NULL, &out);
 }
@@ -519,6 +522,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd,
 		return;
 	}
 	c->server = s;
+	c->patience_ns = STALL_NS;
 	LIST_INSERT_HEAD(&s->conns, c, link);
 	s->n_conns++;
 	read_peer(c, address, len);
@@ -627,6 +631,17 @@ struct upload *http_take_body(struct http_request *q)
 	q->body_len = 0;
 	uncount_body(c);
 	return data ? upload_create(c->server->held, data, len) : NULL;
+}
+
+void http_set_patience(struct http_request *q, int64_t ns)
+{
+	struct http_conn *c = conn_of(q);
+	int unsent = STREAM_UNSENT;
+
+	/* Where that fails the kernel takes more, and it shows later. */
+	setsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+	c->patience_ns = ns;
+	set_silence(c, 0);
 }
 
 void http_on_gone(struct http_request *q, void (*gone)(void *owner), void *owner)

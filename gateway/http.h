@@ -79,6 +79,11 @@ const char *http_header(const struct http_request *q, const char *name);
 struct upload *http_take_body(struct http_request *q);
 /* Called once when the client leaves before the answer is complete. */
 void http_on_gone(struct http_request *q, void (*gone)(void *owner), void *owner);
+/*
+ * Counts the client as gone when it takes nothing of what waits for it for so long. Little
+ * is left to the kernel then, so that it shows soon. Holds for the connection.
+ */
+void http_set_patience(struct http_request *q, int64_t ns);
 /* One more header of the coming reply; its value must be free of line breaks. */
 void http_add_header(struct http_request *q, const char *name, const char *value);
 /* Whole reply; body is emptied, type and body may be NULL. */

@@ -25,6 +25,7 @@ struct http_conn {
 	http_parser parser;
 	enum conn_state state;
 	bool parsing;                   /* inside conn_parse() */
+	int64_t patience_ns;            /* with a client that takes nothing */
 
 	/* of the request being read or answered */
 	struct buf url, head, body;     /* head: name NUL value NUL ... */

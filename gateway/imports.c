@@ -47,8 +47,10 @@ static void import_free(struct import *i)
 
 	for (size_t n = 0; n < sizeof(texts) / sizeof(texts[0]); n++)
 		free(texts[n]);
+	json_decref(o->files);
 	json_decref(o->parameters);
 	json_decref(o->licenses);
+	json_decref(o->info);
 	free(i);
 }
 
@@ -167,10 +169,12 @@ static struct import *import_create(struct imports *all, const struct model_name
 		.root = (char *)(uintptr_t)store_root(all->gw->store),
 		.model = i->short_name,
 		.directory = copy(directory),
+		.files = json_object_size(b->files) ? json_incref(b->files) : NULL,
 		.from = directory ? NULL : copy(b->from),
 		.quantize = copy(b->quantize),
 		.parameters = json_incref(b->parameters),
 		.licenses = json_incref(b->licenses),
+		.info = json_incref(b->info),
 		.system = copy(b->system),
 		.template = copy(b->template),
 		.requires = copy(b->requires),

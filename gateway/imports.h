@@ -19,7 +19,7 @@ int imports_create(struct gateway *gw, struct imports **ret, struct err *err);
 void imports_destroy(struct imports *all);
 
 /*
- * name: where to; directory: source folder, or NULL: b->from names a model. -EBUSY
+ * name: where to; directory: source folder, or NULL: b->files or b->from. -EBUSY
  * while the same name is being created.
  */
 int import_start(struct imports *all, const struct model_name *name, const char *directory,

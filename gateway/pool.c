@@ -259,6 +259,22 @@ static void on_image(void *owner, const void *png, size_t len)
 
 /* ---- loading ---- */
 
+static struct job *job_of(struct sched_request *request)
+{
+	return (struct job *)(void *)request;   /* its first member */
+}
+
+/* Of the picture that will be drawn first, NULL when nobody waits for one. */
+static char *first_prompt(const struct loaded *l)
+{
+	struct sched_request *r;
+
+	TAILQ_FOREACH(r, &l->model->requests, link)
+		if (!r->load_only)
+			return job_of(r)->params.prompt;
+	return NULL;
+}
+
 static void send_load(struct loaded *l)
 {
 	struct msg m = { .type = MSG_LOAD };
@@ -267,6 +283,7 @@ static void send_load(struct loaded *l)
 	m.load.digest = l->model->key;
 	m.load.root = (char *)(uintptr_t)store_root(l->pool->gw->store);
 	m.load.manifest = l->manifest;
+	m.load.prompt = first_prompt(l);
 	if (runner_send(l->runner, &m) == -ENOMEM)
 		runner_kill(l->runner, "out of memory while sending the model");
 	json_decref(l->manifest);
@@ -414,11 +431,6 @@ static void spawn(struct pool *pool, struct sched_model *model, const struct job
 }
 
 /* ---- the pump ---- */
-
-static struct job *job_of(struct sched_request *request)
-{
-	return (struct job *)(void *)request;   /* its first member */
-}
 
 static void perform(struct pool *pool, const struct sched_action *a)
 {

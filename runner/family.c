@@ -167,9 +167,8 @@ void family_free(struct family_parts *p)
 
 void family_bind(const struct family_parts *p, struct weights *w)
 {
-	weights_part(w, WEIGHTS_TEXT);
+	weights_part(w, WEIGHTS_CAPTION);
 	p->family->text_encoder->bind(p->text_encoder, w);
-	weights_part(w, WEIGHTS_PICTURE);
 	p->family->transformer->bind(p->transformer, w);
 	p->family->vae->bind(p->vae, w);
 }

@@ -72,8 +72,7 @@ static int open_kernels(struct workshop *shop, struct err *err)
 }
 
 int pipeline_open(struct vk *vk, struct store *s, const struct manifest *m,
-		  void (*progress)(void *context, uint64_t completed, uint64_t total),
-		  void *context, struct pipeline **ret, struct err *err)
+		  const struct pipeline_loading *loading, struct pipeline **ret, struct err *err)
 {
 	const uint64_t budget_mib = settings_u64("VAE_BUDGET", 0);
 	struct pipeline *p = calloc(1, sizeof *p);
@@ -84,7 +83,7 @@ int pipeline_open(struct vk *vk, struct store *s, const struct manifest *m,
 	p->shop.vk = vk;
 	r = open_kernels(&p->shop, err);
 	if (r == 0)
-		r = pipeline_load(p, s, m, progress, context, err);
+		r = pipeline_load(p, s, m, loading, err);
 	if (r < 0) {
 		pipeline_close(&p);
 		return r;

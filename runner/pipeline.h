@@ -57,10 +57,18 @@ struct pipeline_hooks {
 	void (*noise)(void *context, float *latent, size_t n);
 };
 
-/* Loads; progress gets bytes. -EINVAL for a model that is wrong, with everything that is wrong. */
+struct pipeline_loading {
+	void (*progress)(void *context, uint64_t completed, uint64_t total);    /* bytes; or NULL */
+	void *context;
+	/*
+	 * Of the first picture to come, or NULL. Where weights are copied to the device it is
+	 * encoded while those of the transformer are read.
+	 */
+	const char *prompt;
+};
+/* Loads. -EINVAL for a model that is wrong, with everything that is wrong. */
 int pipeline_open(struct vk *vk, struct store *s, const struct manifest *m,
-		  void (*progress)(void *context, uint64_t completed, uint64_t total),
-		  void *context, struct pipeline **ret, struct err *err);
+		  const struct pipeline_loading *loading, struct pipeline **ret, struct err *err);
 void pipeline_close(struct pipeline **p);
 const struct pipeline_defaults *pipeline_defaults(const struct pipeline *p);
 uint64_t pipeline_weight_bytes(const struct pipeline *p);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/limits.h"
+#include "common/log.h"
 #include "runner/pipeline_private.h"
 
 /* ---- ids ---- */
@@ -172,6 +173,20 @@ int caption_encode(struct pipeline *p, const char *prompt, const struct canvas *
 	if (r == 0 && !taps)
 		captions_keep(&p->captions, &ids, ret);
 	return r;
+}
+
+void caption_prepare(struct pipeline *p, const char *prompt)
+{
+	struct prompt_ids ids = { 0 };
+	struct caption caption = { .prefix = "" };
+	struct err err;
+
+	if (encode_ids(p, prompt, &ids, &err) < 0 || encode_caption(p, &ids, &caption, &err) < 0) {
+		log_debug("the first prompt is not encoded ahead: %s", err.text);
+		return;
+	}
+	captions_keep(&p->captions, &ids, &caption);
+	caption_finish(&caption);
 }
 
 void caption_finish(struct caption *c)

@@ -106,8 +106,7 @@ static int check_vocabulary(const struct pipeline *p, struct err *err)
 
 /* Bytes of all that is loaded, and hashed, before the first picture. */
 struct loaded {
-	weights_progress progress;
-	void *context;
+	const struct pipeline_loading *loading;
 	const struct load_check *check;
 	uint64_t before, total;
 };
@@ -117,24 +116,36 @@ static void on_part(void *context, uint64_t completed, uint64_t total)
 	const struct loaded *l = context;
 
 	(void)total;
-	if (l->progress)
-		l->progress(l->context, l->before + completed + load_check_done(l->check), l->total);
+	if (l->loading->progress)
+		l->loading->progress(l->loading->context,
+				     l->before + completed + load_check_done(l->check), l->total);
 }
 
-static int load_weights(struct pipeline *p, struct load_check *check, weights_progress progress, void *context,
-			struct err *err)
+/* Where weights stay in place there is nothing to read ahead: it would only delay the load. */
+static void encode_ahead(struct pipeline *p, const char *prompt)
 {
-	const uint64_t text = weights_part_bytes(p->weights, WEIGHTS_TEXT);
+	if (!prompt || vk_limits(p->shop.vk)->shares_memory)
+		return;
+	weights_read_ahead(p->weights, WEIGHTS_PICTURE);
+	caption_prepare(p, prompt);
+}
+
+static int load_weights(struct pipeline *p, struct load_check *check,
+			const struct pipeline_loading *loading, struct err *err)
+{
+	const uint64_t caption = weights_part_bytes(p->weights, WEIGHTS_CAPTION);
 	const uint64_t picture = weights_part_bytes(p->weights, WEIGHTS_PICTURE);
 	struct loaded l = {
-		.progress = progress, .context = context, .check = check,
-		.total = text + picture + load_check_bytes(check),
+		.loading = loading, .check = check,
+		.total = caption + picture + load_check_bytes(check),
 	};
-	int r = weights_load(p->weights, p->shop.vk, WEIGHTS_TEXT, on_part, &l, err);
+	int r = weights_load(p->weights, p->shop.vk, WEIGHTS_CAPTION, on_part, &l, err);
 
-	l.before = text;
-	if (r == 0)
-		r = weights_load(p->weights, p->shop.vk, WEIGHTS_PICTURE, on_part, &l, err);
+	if (r < 0)
+		return r;
+	encode_ahead(p, loading->prompt);
+	l.before = caption;
+	r = weights_load(p->weights, p->shop.vk, WEIGHTS_PICTURE, on_part, &l, err);
 	l.before += picture;
 	/* Whoever waits for us takes silence for a hang. */
 	while (r == 0 && !load_check_wait(check))
@@ -143,7 +154,7 @@ static int load_weights(struct pipeline *p, struct load_check *check, weights_pr
 }
 
 static int load_parts_and_weights(struct pipeline *p, const struct store *s, const struct manifest *m,
-				  struct load_check *check, weights_progress progress, void *context,
+				  struct load_check *check, const struct pipeline_loading *loading,
 				  struct err *err)
 {
 	int r;
@@ -163,11 +174,11 @@ static int load_parts_and_weights(struct pipeline *p, const struct store *s, con
 		weights_use_stored_kernels(p->weights);
 	if (kernel_sets[p->shop.kernels.set].int8_rows)
 		weights_use_int8_rows(p->weights);
-	return r < 0 ? r : load_weights(p, check, progress, context, err);
+	return r < 0 ? r : load_weights(p, check, loading, err);
 }
 
-int pipeline_load(struct pipeline *p, struct store *s, const struct manifest *m, weights_progress progress,
-		  void *context, struct err *err)
+int pipeline_load(struct pipeline *p, struct store *s, const struct manifest *m,
+		  const struct pipeline_loading *loading, struct err *err)
 {
 	struct load_check *check;
 	struct err damage;
@@ -175,7 +186,7 @@ int pipeline_load(struct pipeline *p, struct store *s, const struct manifest *m,
 
 	if (r < 0)
 		return r;
-	r = load_parts_and_weights(p, s, m, check, progress, context, err);
+	r = load_parts_and_weights(p, s, m, check, loading, err);
 	/* A damaged blob explains whatever else went wrong. */
 	while (r == -EBADMSG && !load_check_wait(check))
 		;

@@ -51,12 +51,14 @@ struct prompt_ids {
 
 /* Configs, tokenizer and weights of a manifest into p (zeroed but for shop.vk). */
 int pipeline_load(struct pipeline *p, struct store *s, const struct manifest *m,
-		  weights_progress progress, void *context, struct err *err);
+		  const struct pipeline_loading *loading, struct err *err);
 
 /* -EINVAL for a prompt that the model cannot take; caption_finish() frees. */
 int caption_encode(struct pipeline *p, const char *prompt, const struct canvas *canvas,
 		   struct caption *ret, struct err *err);
 void caption_finish(struct caption *c);
+/* The prompt's caption among those kept; one that cannot be had is told when it is drawn. */
+void caption_prepare(struct pipeline *p, const char *prompt);
 
 /* A copy of the caption of these ids into *ret; false when none is kept. */
 bool captions_find(struct captions *c, const struct prompt_ids *ids, struct caption *ret);

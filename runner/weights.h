@@ -49,8 +49,8 @@ struct weights *weights_create(void);
 int weights_offer(struct weights *w, const struct weights_source *source, struct err *err);
 void weights_close(struct vk *vk, struct weights **w);
 
-/* What is loaded together: the text encoder; what draws; the VAE's encoder, on demand. */
-enum weights_part { WEIGHTS_TEXT, WEIGHTS_PICTURE, WEIGHTS_ENCODER, WEIGHTS_PARTS };
+/* What is loaded together: what captions are made with; what draws; the VAE's encoder, on demand. */
+enum weights_part { WEIGHTS_CAPTION, WEIGHTS_PICTURE, WEIGHTS_ENCODER, WEIGHTS_PARTS };
 /* What is bound from here on belongs to that part. */
 void weights_part(struct weights *w, enum weights_part part);
 /*
@@ -110,6 +110,8 @@ typedef void (*weights_progress)(void *context, uint64_t completed, uint64_t tot
  */
 int weights_load(struct weights *w, struct vk *vk, enum weights_part part,
 		 weights_progress progress, void *context, struct err *err);
+/* Has the kernel read a part from the disk from now on, beside what else is done: a hint. */
+void weights_read_ahead(const struct weights *w, enum weights_part part);
 uint64_t weights_bytes(const struct weights *w);        /* claimed, device side, all parts */
 uint64_t weights_part_bytes(const struct weights *w, enum weights_part part);
 /*

@@ -216,24 +216,26 @@ static size_t fill_pool(struct loading *l, size_t first, uint64_t *ret_bytes)
 	return i;
 }
 
-/* The next array is read from the disk while this one is copied. */
-static void read_ahead(const struct loading *l, size_t i, size_t end)
+/* A hint: what fails here shows when the data is read. */
+static void read_soon(const struct weights_array *a)
 {
 	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	const struct weights_array *a;
-	struct piece p;
-	uint64_t before;
+	const uint64_t before = (uintptr_t)a->data % page;
 
-	while (++i < end && !piece_left(l, i, &p))
-		;
-	if (i >= end)
-		return;
-	a = p.from;
-	before = (uintptr_t)a->data % page;
-	/* A hint: what fails here shows when the data is read. */
 	if (a->map)
 		(void)madvise((void *)(uintptr_t)(a->data - before), a->bytes + before,
 			      MADV_WILLNEED);
+}
+
+/* The next array is read from the disk while this one is copied. */
+static void read_next(const struct loading *l, size_t i, size_t end)
+{
+	struct piece p;
+
+	while (++i < end && !piece_left(l, i, &p))
+		;
+	if (i < end)
+		read_soon(p.from);
 }
 
 static int load_pool(struct loading *l, size_t first, size_t end, uint64_t bytes)
@@ -253,7 +255,7 @@ static int load_pool(struct loading *l, size_t first, size_t end, uint64_t bytes
 		if (!piece_left(l, i, &p))
 			continue;
 		*p.buffer = *slot;
-		read_ahead(l, i, end);
+		read_next(l, i, end);
 		r = upload(l, &p, pool);
 		if (r < 0)
 			return r;
@@ -280,6 +282,17 @@ static int load_copies(struct loading *l)
 	else
 		r = vk_upload_finish(l->vk, l->err);
 	return r;
+}
+
+void weights_read_ahead(const struct weights *w, enum weights_part part)
+{
+	const struct loading l = { .w = (struct weights *)(uintptr_t)w, .part = part };
+	struct piece p;
+	size_t i;
+
+	for (i = 0; i < n_pieces(&l); i++)
+		if (piece_left(&l, i, &p))
+			read_soon(p.from);
 }
 
 static void place_views(const struct weights *w)

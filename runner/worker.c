@@ -152,6 +152,9 @@ static int read_manifest(const json_t *value, struct manifest **ret, struct err 
 
 static int open_model(struct worker *w, const struct msg_load *load, struct err *err)
 {
+	const struct pipeline_loading loading = {
+		.progress = on_loading, .context = w, .prompt = load->prompt,
+	};
 	int r = read_manifest(load->manifest, &w->manifest, err);
 
 	w->model = copy_text(load->model);
@@ -159,7 +162,7 @@ static int open_model(struct worker *w, const struct msg_load *load, struct err 
 	if (r == 0)
 		r = store_open(load->root, &w->store, err);
 	if (r == 0)
-		r = pipeline_open(w->vk, w->store, w->manifest, on_loading, w, &w->pipeline, err);
+		r = pipeline_open(w->vk, w->store, w->manifest, &loading, &w->pipeline, err);
 	return r;
 }
 

@@ -28,7 +28,7 @@ LAYERS = [
     ("runner/nn/", ("common/", "runner/graph/", "runner/ops/", "runner/nn/"), ()),
     ("runner/tokenizer/", ("common/", "runner/tokenizer/"), ("jansson.h", "pcre2.h", "utf8proc.h")),
     ("runner/import/", ("common/", "runner/import/", "runner/family.h", "runner/weights.h", "runner/quant/encode.h",
-                        "runner/quant/quant.h"), ("jansson.h",)),
+                        "runner/quant/quant.h", "runner/host/cores.h"), ("jansson.h",)),
     *[(m, ("common/", m, "runner/graph/", "runner/ops/", "runner/nn/", "runner/weights.h"),
        ("jansson.h",)) for m in MODELS],
     ("runner/weights", ("common/", "runner/weights", "runner/graph/", "runner/vk/vk.h",

@@ -118,4 +118,7 @@ void route_blob(struct gateway *gw, struct http_request *q)
 		reply_error(q, &err);
 	else
 		http_reply(q, r, NULL, NULL);
+	/* What was just found or sent is young, which is what keeps it. A hold would last until
+	 * some tag is written here, and no importer could free anything until then. */
+	store_unlock(gw->store);
 }

@@ -153,6 +153,7 @@ static void route(struct gateway *gw, struct http_request *q, const struct direc
 		reply_error(q, &err);
 	} else {
 		http_on_gone(q, on_client_gone, t);
+		http_set_patience(q, gw->transfers->client_stall_ns);
 	}
 	free(model);
 	fields_clear(transfer_fields, &b);

@@ -285,6 +285,7 @@ void access_ask(struct call *c)
 		result = call_send(c, &err);    /* there is a newer one meanwhile */
 	} else if (c->n_asked++ >= MAX_ASKED) {
 		result = err_set(&err, -EACCES, "unauthorized: access denied");
+		add_clock(c->fetch, &err);
 	} else if (r->token_fetch) {
 		wait(c);
 	} else {

@@ -3,6 +3,15 @@
  *
  * An attempt is: a slot, the partial file opened (once), a GET from where it ends, its
  * data handed to the disk, then either the next attempt or the blob's publication.
+ *
+ * At any time exactly one thing is on its way that will move a download on, or end it:
+ * - its place in the line of slots: whoever holds one gives it back in try_later(), before
+ *   the publication, or in download_free(), and that wakes the line;
+ * - a job of the disk's (disk != DISK_IDLE), whose done() always comes;
+ * - a call, whose done() always comes: data, an error, or the watchdog's. While it waits for
+ *   the disk (FETCH_PAUSE) blocks are posted, and the one that is written next resumes it;
+ *   while it waits for a token it belongs to the registry's request for that;
+ * - the timer of a retry.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -229,11 +238,6 @@ static bool read_status(struct download *d, const struct call *c)
 	return retry_is_final(status) && !(call_is_elsewhere(c) && (status == 403 || status == 410));
 }
 
-static bool is_final(const struct err *err)
-{
-	return err->code == -EPERM || err->code == -EACCES || err->code == -EPROTO;
-}
-
 static void on_call_done(void *owner, struct call *c, const struct err *err)
 {
 	struct download *d = owner;
@@ -243,7 +247,7 @@ static void on_call_done(void *owner, struct call *c, const struct err *err)
 	d->retry_after = -1;
 	if (err && !d->why.code)
 		d->why = *err;
-	if (err ? is_final(err) : partial_len(d->partial) != d->size && read_status(d, c)) {
+	if (err ? registry_gives_up(d->registry, err) : partial_len(d->partial) != d->size && read_status(d, c)) {
 		fail(d, &d->why);
 		return;
 	}

@@ -13,19 +13,23 @@
 #include "common/timefmt.h"
 #include "gateway/address.h"
 #include "gateway/transfer/fetch.h"
+#include "gateway/transfer/url.h"
 
 #define TICK_MS 20
+#define EXPECT_MS 1000L                 /* for "100 Continue", then the body is sent anyhow */
 #define RECEIVE_BUFFER (256L << 10)
 #define SECOND_NS INT64_C(1000000000)
 
 struct fetch {
-	LIST_ENTRY(fetch) link;
+	TAILQ_ENTRY(fetch) link;
 	struct fetcher *all;
 	const struct fetch_handler *handler;
 	void *owner;
 	CURL *easy;
 	struct curl_slist *headers;
 	char *url, *method;
+	char host[URL_HOST_SIZE];       /* of url */
+	int port, proxy_port;           /* of url; of the proxy that may be used, else 0 */
 	enum fetch_reach reach;
 	struct buf body;
 	char curl_error[CURL_ERROR_SIZE];
@@ -33,16 +37,17 @@ struct fetch {
 	uint64_t body_size, body_sent;
 	int64_t moved_ns;               /* when a byte last moved */
 	bool headed, streams;           /* head() was called, and took the body */
-	bool answered;                  /* a byte of the answer has come */
+	bool answered;                  /* the answer has begun, not only "100 Continue" */
 	bool paused, throttled;         /* by the handler; by the rate */
 	bool near;
+	CURLcode broken;                /* it failed while it went on; the next tick ends it */
 };
 
 struct fetcher {
 	struct event_base *base;
 	CURLM *multi;
 	struct event *timer, *tick;
-	LIST_HEAD(, fetch) list;
+	TAILQ_HEAD(fetch_list, fetch) list;
 	struct fetch_limits limits;
 	double credit;                  /* bytes that may move now */
 	int64_t credit_ns;
@@ -83,39 +88,52 @@ static int64_t patience(const struct fetch *f)
 
 static void end(struct fetch *f, CURLcode result);
 
-static void check_stalls(struct fetcher *x, int64_t now_ns)
+/* Whether it is over by no word of libcurl's, and how. */
+static CURLcode verdict(struct fetch *f, int64_t now_ns)
+{
+	if (f->paused || f->throttled)
+		f->moved_ns = now_ns;
+	if (f->broken || now_ns - f->moved_ns <= patience(f))
+		return f->broken;
+	err_set(&f->err, -EIO, "%s for %.3g s", f->answered ? "no data" : "no answer",
+		(double)patience(f) / (double)SECOND_NS);
+	return CURLE_OPERATION_TIMEDOUT;
+}
+
+static void check_ended(struct fetcher *x, int64_t now_ns)
 {
 	struct fetch *f, *next;
 
-	for (f = LIST_FIRST(&x->list); f; f = next) {
-		next = LIST_NEXT(f, link);
-		if (f->paused || f->throttled)
-			f->moved_ns = now_ns;
-		if (now_ns - f->moved_ns <= patience(f))
+	for (f = TAILQ_FIRST(&x->list); f; f = next) {
+		CURLcode result = verdict(f, now_ns);
+
+		next = TAILQ_NEXT(f, link);
+		if (result == CURLE_OK)
 			continue;
-		err_set(&f->err, -EIO, "%s for %.3g s", f->answered ? "no data" : "no answer",
-			(double)patience(f) / (double)SECOND_NS);
-		end(f, CURLE_OPERATION_TIMEDOUT);
+		end(f, result);
 		/* Its handler may have ended others. */
-		next = LIST_FIRST(&x->list);
+		next = TAILQ_FIRST(&x->list);
 	}
 }
 
+/* What was held back comes from inside, and a failure of that ends nothing by itself. */
 static void resume(struct fetch *f)
 {
-	curl_easy_pause(f->easy, CURLPAUSE_CONT);
+	f->broken = curl_easy_pause(f->easy, CURLPAUSE_CONT);
 }
 
+/* Each to the end of the line, so that all get their turn. */
 static void let_go_on(struct fetcher *x)
 {
-	struct fetch *f, *next;
+	struct fetch *last = TAILQ_LAST(&x->list, fetch_list), *f, *next;
 
-	for (f = LIST_FIRST(&x->list); f && may_move(x); f = next) {
-		next = LIST_NEXT(f, link);
+	for (f = TAILQ_FIRST(&x->list); f && may_move(x); f = next) {
+		next = f == last ? NULL : TAILQ_NEXT(f, link);
 		if (!f->throttled || f->paused)
 			continue;
+		TAILQ_REMOVE(&x->list, f, link);
+		TAILQ_INSERT_TAIL(&x->list, f, link);
 		f->throttled = false;
-		/* To the end of the line, so that all get their turn. */
 		resume(f);
 	}
 }
@@ -133,8 +151,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	refill(x, now_ns);
 	let_go_on(x);
 	check_done(x);
-	check_stalls(x, now_ns);
-	if (!LIST_EMPTY(&x->list))
+	check_ended(x, now_ns);
+	if (!TAILQ_EMPTY(&x->list))
 		evtimer_add(x->tick, &next);
 }
 
@@ -178,10 +196,8 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void 
 	if (e)
 		event_free(e);
 	e = what == CURL_POLL_REMOVE ? NULL : event_new(x->base, fd, events, on_socket, x);
-	if (e)
-		event_add(e, NULL);
 	curl_multi_assign(x->multi, fd, e);
-	return 0;
+	return what == CURL_POLL_REMOVE || (e && event_add(e, NULL) == 0) ? 0 : -1;
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -220,7 +236,7 @@ int fetcher_create(struct event_base *base, const struct fetch_limits *limits,
 	x->base = base;
 	x->limits = *limits;
 	x->credit_ns = time_monotonic_ns();
-	LIST_INIT(&x->list);
+	TAILQ_INIT(&x->list);
 	x->timer = evtimer_new(base, on_timer, x);
 	x->tick = evtimer_new(base, on_tick, x);
 	x->multi = curl_multi_init();
@@ -305,9 +321,9 @@ static size_t on_header(char *data, size_t one, size_t len, void *arg)
 {
 	struct fetch *f = arg;
 
-	(void)data;
 	(void)one;
-	f->answered = true;
+	if (len > sizeof("HTTP/1.1 ") && !memcmp(data, "HTTP/", 5))
+		f->answered = data[sizeof("HTTP/1.1")] != '1';
 	f->moved_ns = time_monotonic_ns();
 	return len;
 }
@@ -334,20 +350,37 @@ static size_t on_body(char *to, size_t one, size_t max, void *arg)
 	return (size_t)n;
 }
 
+/*
+ * libcurl begins anew when a connection that it had used before turns out dead. Once much was
+ * sent that is no use: what it was sent to, a registry's session, is lost as well.
+ */
 static int on_seek(void *arg, curl_off_t offset, int origin)
 {
 	struct fetch *f = arg;
 
+	if (f->body_sent > RECEIVE_BUFFER)
+		return CURL_SEEKFUNC_FAIL;
 	if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > f->body_size)
 		return CURL_SEEKFUNC_FAIL;
 	f->body_sent = (uint64_t)offset;
 	return CURL_SEEKFUNC_OK;
 }
 
-/* Whether this address may be talked to. */
-static bool is_allowed(struct fetch *f, const char *address)
+/*
+ * What is behind a proxy is not seen: only what the address says by itself counts then. Where
+ * the port leaves it open who is talked to, it is taken for the place itself.
+ */
+static bool is_near(const struct fetch *f, const char *address, int port)
 {
-	f->near = address_is_private(address);
+	if (port == f->proxy_port && port != f->port)
+		address = f->host;
+	return address_is_private(address) || !strcmp(address, "localhost");
+}
+
+/* Whether this address may be talked to. */
+static bool is_allowed(struct fetch *f, const char *address, int port)
+{
+	f->near = is_near(f, address, port);
 	if (f->near && f->reach == FETCH_PUBLIC)
 		return stop(f, -EPERM, "refused: a redirect to an address of this machine or its network");
 	if (!f->near && f->reach == FETCH_PRIVATE)
@@ -360,12 +393,13 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 {
 	char text[INET6_ADDRSTRLEN] = "";
 	struct fetch *f = arg;
-	const void *address = a->family == AF_INET ?
-		(const void *)&((struct sockaddr_in *)(void *)&a->addr)->sin_addr :
-		(const void *)&((struct sockaddr_in6 *)(void *)&a->addr)->sin6_addr;
+	const struct sockaddr_in *v4 = (const void *)&a->addr;
+	const struct sockaddr_in6 *v6 = (const void *)&a->addr;
+	const void *address = a->family == AF_INET ? (const void *)&v4->sin_addr : &v6->sin6_addr;
+	int port = ntohs(a->family == AF_INET ? v4->sin_port : v6->sin6_port);
 
 	(void)purpose;
-	if (!inet_ntop(a->family, address, text, sizeof(text)) || !is_allowed(f, text))
+	if (!inet_ntop(a->family, address, text, sizeof(text)) || !is_allowed(f, text, port))
 		return CURL_SOCKET_BAD;
 	return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
@@ -376,10 +410,9 @@ static int on_connected(void *arg, char *address, char *own, int port, int own_p
 	struct fetch *f = arg;
 
 	(void)own;
-	(void)port;
 	(void)own_port;
 	f->moved_ns = time_monotonic_ns();
-	return is_allowed(f, address) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+	return is_allowed(f, address, port) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
 /* ---- one request ---- */
@@ -397,15 +430,38 @@ static void set_body(struct fetch *f, const struct fetch_order *order)
 	curl_easy_setopt(f->easy, CURLOPT_UPLOAD_BUFFERSIZE, RECEIVE_BUFFER);
 }
 
+static const char *proxy_of(const char *url)
+{
+	static const char *const plain[] = { "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY" };
+	static const char *const tls[] = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
+	const char *const *names = strncmp(url, "https:", 6) ? plain : tls;
+	const char *value = NULL;
+
+	for (size_t i = 0; !value && i < sizeof(tls) / sizeof(tls[0]); i++)
+		value = getenv(names[i]);
+	return value && *value ? value : NULL;
+}
+
 /* As other clients do it: HTTP_PROXY counts too, and this machine is always reached directly. */
 static void set_proxy(struct fetch *f)
 {
-	const char *proxy = getenv("http_proxy") ? NULL : getenv("HTTP_PROXY");
+	const char *proxy = proxy_of(f->url);
 
-	if (f->reach == FETCH_PRIVATE || strstr(f->url, "//127.") || strstr(f->url, "//localhost"))
+	if (f->reach == FETCH_PRIVATE || address_is_loopback(f->host) || !strcmp(f->host, "localhost")) {
 		curl_easy_setopt(f->easy, CURLOPT_NOPROXY, "*");
-	else if (proxy && *proxy && !strncmp(f->url, "http:", 5))
+	} else if (proxy) {
 		curl_easy_setopt(f->easy, CURLOPT_PROXY, proxy);
+		f->proxy_port = url_proxy_port(proxy);
+	}
+}
+
+/* Other certificates to believe, by the variable that OpenSSL's own programs read. */
+static void set_certificates(struct fetch *f)
+{
+	const char *file = getenv("SSL_CERT_FILE");
+
+	if (file && *file)
+		curl_easy_setopt(f->easy, CURLOPT_CAINFO, file);
 }
 
 static void set_options(struct fetch *f, const struct fetch_order *order)
@@ -417,6 +473,10 @@ static void set_options(struct fetch *f, const struct fetch_order *order)
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	/* A resolver that hangs must not hold the loop when it is given up. */
+	curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L);
+	curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	curl_easy_setopt(c, CURLOPT_EXPECT_100_TIMEOUT_MS, EXPECT_MS);
 	curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);    /* signed addresses stay as they are */
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, f->curl_error);
 	curl_easy_setopt(c, CURLOPT_USERAGENT, "easel/" EASEL_VERSION);
@@ -438,6 +498,7 @@ static void set_options(struct fetch *f, const struct fetch_order *order)
 	else if (strcmp(f->method, "GET"))
 		curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, f->method);
 	set_proxy(f);
+	set_certificates(f);
 }
 
 static void fetch_free(struct fetch *f)
@@ -454,7 +515,7 @@ static void fetch_free(struct fetch *f)
 static void detach(struct fetch *f)
 {
 	curl_multi_remove_handle(f->all->multi, f->easy);
-	LIST_REMOVE(f, link);
+	TAILQ_REMOVE(&f->all->list, f, link);
 }
 
 /* What libcurl says, as a person reads it. */
@@ -472,13 +533,15 @@ static void describe(struct fetch *f, CURLcode result)
 	curl_easy_getinfo(f->easy, CURLINFO_PRIMARY_IP, &ip);
 	if (result == CURLE_COULDNT_CONNECT)
 		code = -ECONNREFUSED;
-	else if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_PEER_FAILED_VERIFICATION)
+	else if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_PEER_FAILED_VERIFICATION ||
+		 result == CURLE_SSL_CONNECT_ERROR)
 		code = -EHOSTUNREACH;
 	if (result == CURLE_COULDNT_CONNECT && error == ECONNREFUSED)
 		err_set(&f->err, code, "%s \"%.300s\": connect: connection refused", f->method, f->url);
 	else
-		err_set(&f->err, code, "%s \"%.300s\": %s", f->method, f->url,
-			*f->curl_error ? f->curl_error : curl_easy_strerror(result));
+		err_set(&f->err, code, "%s \"%.300s\": %s%s", f->method, f->url,
+			*f->curl_error ? f->curl_error : curl_easy_strerror(result),
+			result == CURLE_SSL_CONNECT_ERROR ? " (insecure is for a registry of plain HTTP)" : "");
 }
 
 static void end(struct fetch *f, CURLcode result)
@@ -520,9 +583,14 @@ int fetch_start(struct fetcher *x, const struct fetch_order *order,
 		fetch_free(f);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
+	url_place(f->url, f->host, &f->port);
 	set_options(f, order);
-	LIST_INSERT_HEAD(&x->list, f, link);
-	curl_multi_add_handle(x->multi, f->easy);
+	TAILQ_INSERT_TAIL(&x->list, f, link);
+	if (curl_multi_add_handle(x->multi, f->easy) != CURLM_OK) {
+		TAILQ_REMOVE(&x->list, f, link);
+		fetch_free(f);
+		return err_set(err, -ENOMEM, "libcurl takes no request");
+	}
 	if (!evtimer_pending(x->tick, NULL))
 		evtimer_add(x->tick, &soon);
 	*ret = f;
@@ -539,6 +607,8 @@ void fetch_cancel(struct fetch *f)
 
 void fetch_resume(struct fetch *f)
 {
+	if (!f->paused)
+		return;                 /* another request than the one that was paused */
 	f->moved_ns = time_monotonic_ns();
 	f->paused = false;
 	if (!f->throttled)

@@ -34,7 +34,7 @@ struct fetch_handler {
 	ssize_t (*body)(void *owner, uint64_t offset, void *to, size_t max);
 	/*
 	 * The end, f is void afterwards. err NULL: a whole answer; -EPERM: refused by policy;
-	 * -ECONNREFUSED, -EHOSTUNREACH: nobody there; -EIO anything else.
+	 * -ECONNREFUSED, -EHOSTUNREACH: nobody there, or not who it should be; -EIO anything else.
 	 */
 	void (*done)(void *owner, struct fetch *f, const struct err *err);
 };
@@ -61,7 +61,7 @@ int fetch_start(struct fetcher *x, const struct fetch_order *order,
 		const struct fetch_handler *handler, void *owner, struct fetch **ret,
 		struct err *err);
 void fetch_cancel(struct fetch *f);             /* no handler is called any more */
-void fetch_resume(struct fetch *f);             /* after FETCH_PAUSE */
+void fetch_resume(struct fetch *f);             /* after FETCH_PAUSE; else nothing */
 
 long fetch_status(const struct fetch *f);
 /* NULL when absent; valid until the next call. */

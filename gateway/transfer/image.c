@@ -20,7 +20,7 @@ static int by_digest(const void *a, const void *b)
 	return strcmp(x->digest, y->digest);
 }
 
-static int largest_first(const void *a, const void *b)
+int image_blob_compare(const void *a, const void *b)
 {
 	const struct image_blob *x = a, *y = b;
 
@@ -57,7 +57,7 @@ static int merge(struct image *i, struct err *err)
 		last->from = last->from ? last->from : b->from;
 	}
 	i->n_blobs = n;
-	qsort(i->blobs, i->n_blobs, sizeof(*i->blobs), largest_first);
+	qsort(i->blobs, i->n_blobs, sizeof(*i->blobs), image_blob_compare);
 	return 0;
 }
 

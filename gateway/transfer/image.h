@@ -28,5 +28,7 @@ int image_parse(const char *bytes, size_t len, struct image *ret, struct err *er
 /* The same of a manifest of the store's, which it takes over, also on error. */
 int image_make(struct manifest *m, struct image *ret, struct err *err);
 void image_clear(struct image *i);
+/* Their order, of two struct image_blob. */
+int image_blob_compare(const void *a, const void *b);
 
 #endif

@@ -6,7 +6,17 @@
 #include "gateway/transfer/progress.h"
 
 #define DIGEST "sha256:model"           /* of one bar over all blobs */
+#define SILENT_MAX 50u                  /* intervals */
 static const struct timeval interval = { .tv_usec = 100000 };
+
+/* Also kept, to be said again. */
+static void say(struct progress_lines *p, json_t *line)
+{
+	json_decref(p->last);
+	p->last = json_incref(line);
+	p->n_silent = 0;
+	p->watcher->line(p->owner, line);
+}
 
 static void tell(struct progress_lines *p)
 {
@@ -16,23 +26,30 @@ static void tell(struct progress_lines *p)
 		json_object_set_new(line, "total", json_integer((json_int_t)p->total));
 	if (p->told)
 		json_object_set_new(line, "completed", json_integer((json_int_t)p->told));
-	p->watcher->line(p->owner, line);
+	say(p, line);
+}
+
+static uint64_t count(const struct progress_lines *p)
+{
+	uint64_t n = p->count(p->transfer);
+
+	return n < p->total ? n : p->total;
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct progress_lines *p = arg;
-	uint64_t count = p->count(p->transfer);
+	uint64_t n = p->barred ? count(p) : 0;
 
 	(void)fd;
 	(void)what;
-	if (count > p->total)
-		count = p->total;
 	evtimer_add(p->timer, &interval);
-	if (count <= p->told)
-		return;
-	p->told = count;
-	tell(p);
+	if (n > p->told) {
+		p->told = n;
+		tell(p);
+	} else if (++p->n_silent >= SILENT_MAX) {
+		say(p, json_incref(p->last));
+	}
 }
 
 int progress_lines_init(struct progress_lines *p, struct event_base *base, struct err *err)
@@ -45,24 +62,27 @@ void progress_lines_finish(struct progress_lines *p)
 {
 	if (p->timer)
 		event_free(p->timer);
+	json_decref(p->last);
 	p->timer = NULL;
+	p->last = NULL;
 }
 
 void progress_lines_status(struct progress_lines *p, const char *status)
 {
-	p->watcher->line(p->owner, json_pack("{s:s}", "status", status));
+	say(p, json_pack("{s:s}", "status", status));
+	evtimer_add(p->timer, &interval);
 }
 
 void progress_lines_begin(struct progress_lines *p)
 {
-	p->told = p->count(p->transfer);
+	p->barred = true;
+	p->told = count(p);
 	tell(p);
-	evtimer_add(p->timer, &interval);
 }
 
 void progress_lines_end(struct progress_lines *p)
 {
-	evtimer_del(p->timer);
+	p->barred = false;
 	if (p->told == p->total)
 		return;
 	p->told = p->total;

@@ -3,6 +3,7 @@
 
 #include <event2/event.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -16,7 +17,8 @@ struct transfer_watcher {
 
 /*
  * The lines of one transfer: a bar over all blobs, at most ten lines a second, never
- * going back.
+ * going back. After five seconds without news the last one is said again, so that a client
+ * and what lies between see that somebody is there, and a client that left is noticed.
  */
 struct progress_lines {
 	const struct transfer_watcher *watcher;
@@ -26,6 +28,9 @@ struct progress_lines {
 	uint64_t (*count)(void *transfer);      /* bytes that are there */
 	void *transfer;
 	uint64_t total, told;
+	bool barred;                    /* between begin and end */
+	unsigned n_silent;              /* intervals since the last line */
+	json_t *last;
 	struct event *timer;
 };
 

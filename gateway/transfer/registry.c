@@ -10,6 +10,7 @@
 #include "gateway/transfer/registry_private.h"
 
 #define MAX_REDIRECTS 10u
+#define EXPECT_MIN (1u << 20)           /* bytes of a body */
 
 /* ---- the registry ---- */
 
@@ -57,6 +58,13 @@ const struct site *registry_site(const struct registry *r)
 	return &r->site;
 }
 
+bool registry_gives_up(const struct registry *r, const struct err *err)
+{
+	if (err->code == -ECONNREFUSED || err->code == -EHOSTUNREACH)
+		return !r->answered;
+	return err->code == -EPERM || err->code == -EACCES || err->code == -EPROTO;
+}
+
 char *registry_url(const struct registry *r, const char *rest)
 {
 	char *url;
@@ -99,6 +107,12 @@ static int add_header(struct curl_slist **list, const char *text)
 	return 0;
 }
 
+/* Only where a large body may be sent elsewhere instead; waiting for nothing takes a second. */
+static bool asks_before(const struct call *c)
+{
+	return c->registry->site.ollama && !strcmp(c->order.method, "PATCH") && c->order.body_size >= EXPECT_MIN;
+}
+
 static int make_headers(struct call *c, struct curl_slist **ret)
 {
 	bool known = is_at_registry(c) && !c->order.bare;
@@ -106,8 +120,7 @@ static int make_headers(struct call *c, struct curl_slist **ret)
 
 	for (size_t i = 0; r == 0 && i < CALL_HEADERS && c->order.headers[i]; i++)
 		r = add_header(ret, c->order.headers[i]);
-	/* Only where a redirect may come instead of taking the body. */
-	if (r == 0 && c->order.has_body && !c->registry->site.ollama)
+	if (r == 0 && c->order.has_body && !asks_before(c))
 		r = add_header(ret, "Expect:");
 	return r;
 }
@@ -205,8 +218,10 @@ static void on_done(void *owner, struct fetch *f, const struct err *err)
 	struct err why;
 
 	c->fetch = f;
-	if (!err && is_at_registry(c))
+	if (!err && is_at_registry(c)) {
+		c->registry->answered = true;
 		c->registry->near = fetch_is_private(f);
+	}
 	if (err || !is_ours(c, status))
 		call_finish(c, err);
 	else if (status == 401)

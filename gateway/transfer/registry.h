@@ -19,6 +19,11 @@ int registry_open(struct fetcher *x, const struct model_name *name, bool insecur
 struct registry *registry_ref(struct registry *r);
 void registry_unref(struct registry *r);        /* NULL is fine */
 const struct site *registry_site(const struct registry *r);
+/*
+ * Whether an error of a call to it will come again: refused by policy or by the registry, or
+ * nobody there who ever answered.
+ */
+bool registry_gives_up(const struct registry *r, const struct err *err);
 /* "https://host/v2/ns/model/<rest>"; the caller frees. NULL without memory. */
 char *registry_url(const struct registry *r, const char *rest);
 

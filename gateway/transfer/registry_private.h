@@ -26,7 +26,7 @@ struct registry {
 	struct site site;
 	enum registry_use use;
 	char host[360], base[384], repository[200], origin[URL_ORIGIN_SIZE];
-	bool plain, near;
+	bool plain, near, answered;
 	char *authorization;            /* "Authorization: Bearer ...", or NULL */
 	unsigned token_number;
 	struct fetch *token_fetch;

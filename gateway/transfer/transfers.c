@@ -11,6 +11,8 @@
 #define STREAMS 4u
 #define STREAMS_MAX 64u
 #define STALL_NS (10 * INT64_C(1000000000))
+#define CLIENT_STALL_NS (60 * INT64_C(1000000000))
+#define CLIENT_STALL_MAX_NS (86400 * INT64_C(1000000000))
 
 int transfers_create(struct event_base *base, struct store *store, struct transfers **ret, struct err *err)
 {
@@ -30,6 +32,9 @@ int transfers_create(struct event_base *base, struct store *store, struct transf
 	t->base = base;
 	t->store = store;
 	t->retry_ns = limits.stall_ns / 20;
+	t->client_stall_ns = settings_duration_ns("CLIENT_STALL", CLIENT_STALL_NS);
+	if (t->client_stall_ns <= 0 || t->client_stall_ns > CLIENT_STALL_MAX_NS)
+		t->client_stall_ns = CLIENT_STALL_MAX_NS;
 	LIST_INIT(&t->downloads);
 	r = slots_init(&t->slots, base, (unsigned)streams, err);
 	if (r == 0)

@@ -3,7 +3,8 @@
  * loop, and reads the file there, piece by piece as the socket takes it.
  *
  * A blob is looked for, then a session is begun; a small one goes with the session's end,
- * a large one before. A session that broke is lost: the next attempt begins another.
+ * a large one before. A session that broke is lost: the next attempt begins another. The
+ * public registry takes parts, each of which may be told to go elsewhere, and tried again.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,6 +21,11 @@
 #include "gateway/transfer/url.h"
 
 #define MONOLITHIC (64u << 20)
+/* Of the public registry. */
+#define PARTS 16u
+#define PART_MIN (UINT64_C(100) << 20)
+#define PART_MAX (UINT64_C(1000) << 20)
+#define PART_TRIES 3u
 
 struct blob_upload {
 	struct transfers *all;
@@ -33,9 +39,12 @@ struct blob_upload {
 	struct call *call;
 	char *session;                  /* where the next request goes */
 	bool looked;                    /* it is not there */
-	EVP_MD_CTX *md5;                /* of what is sent, where the public registry asks for it */
-	bool with_etag;
+	bool in_parts;                  /* the public registry's way */
+	uint64_t part_at, part_len;     /* what the body of a request is of the blob */
+	unsigned n_parts, part_tries;   /* done; of this one */
+	EVP_MD_CTX *md5, *md5s;         /* of the part; of those done, their MD5s */
 	char *part;                     /* where the body goes instead */
+	char *next_session;             /* and then the session */
 	char *signed_headers[CALL_HEADERS];     /* that go with it */
 	size_t n_signed;
 	int fd;
@@ -49,18 +58,20 @@ static void forget_session(struct blob_upload *u)
 {
 	free(u->session);
 	free(u->part);
-	u->session = u->part = NULL;
+	free(u->next_session);
+	u->session = u->part = u->next_session = NULL;
 	for (size_t i = 0; i < u->n_signed; i++)
 		free(u->signed_headers[i]);
 	u->n_signed = 0;
-	u->with_etag = false;
-	u->sent = 0;
+	u->part_at = u->sent = 0;
+	u->n_parts = u->part_tries = 0;
 }
 
 static void upload_free(struct blob_upload *u)
 {
 	forget_session(u);
 	EVP_MD_CTX_free(u->md5);
+	EVP_MD_CTX_free(u->md5s);
 	call_cancel(u->call);
 	slot_leave(&u->all->slots, &u->slot);
 	retry_finish(&u->retry);
@@ -91,12 +102,11 @@ static void want_slot(void *owner)
 	slot_want(&u->all->slots, &u->slot);
 }
 
-/* Whatever was begun is given up. */
-static void try_later(struct blob_upload *u, int64_t retry_after)
+/* Another attempt at what the session is at. */
+static void try_again_later(struct blob_upload *u, int64_t retry_after)
 {
 	struct err err;
 
-	forget_session(u);
 	slot_leave(&u->all->slots, &u->slot);
 	if (retry_later(&u->retry, retry_after))
 		return;
@@ -104,28 +114,35 @@ static void try_later(struct blob_upload *u, int64_t retry_after)
 	finish(u, &err);
 }
 
-static bool is_final(const struct err *err)
+/* Whatever was begun is given up. */
+static void try_later(struct blob_upload *u, int64_t retry_after)
 {
-	return err->code == -EPERM || err->code == -EACCES || err->code == -EPROTO;
+	forget_session(u);
+	try_again_later(u, retry_after);
+}
+
+static void describe(struct blob_upload *u, const struct call *c, const struct err *err)
+{
+	long status = call_status(c);
+	bool refused = status == 401 || status == 403;
+	char text[400];
+
+	if (err) {
+		u->why = *err;
+		return;
+	}
+	retry_describe(status, call_body(c, NULL), text, sizeof(text));
+	err_set(&u->why, refused ? -EACCES : -EIO, "%sblob %.19s: status %s", refused ? "access denied: " : "",
+		u->blob->digest, text);
 }
 
 /* An answer that was not hoped for. lost: of a session, which may be gone. */
 static void fail(struct blob_upload *u, const struct call *c, const struct err *err, bool lost)
 {
 	long status = call_status(c);
-	char text[400];
-	bool final;
 
-	if (err) {
-		u->why = *err;
-		final = is_final(err);
-	} else {
-		retry_describe(status, call_body(c, NULL), text, sizeof(text));
-		err_set(&u->why, status == 401 || status == 403 ? -EACCES : -EIO, "%sblob %.19s: status %s",
-			status == 401 || status == 403 ? "access denied: " : "", u->blob->digest, text);
-		final = retry_is_final(status) && !(lost && status == 404);
-	}
-	if (final)
+	describe(u, c, err);
+	if (err ? registry_gives_up(u->registry, err) : retry_is_final(status) && !(lost && status == 404))
 		finish(u, &u->why);
 	else
 		try_later(u, err ? -1 : call_retry_after(c));
@@ -146,14 +163,14 @@ static void call(struct blob_upload *u, const struct call_order *order, const st
 static ssize_t read_blob(void *owner, uint64_t offset, void *to, size_t max)
 {
 	struct blob_upload *u = owner;
-	ssize_t n = pread(u->fd, to, max, (off_t)offset);
+	ssize_t n = pread(u->fd, to, max, (off_t)(u->part_at + offset));
 
 	if (n <= 0)
 		return n;
-	u->sent = offset + (uint64_t)n;
-	if (u->md5 && offset == 0)
+	u->sent = u->part_at + offset + (uint64_t)n;
+	if (u->in_parts && offset == 0)
 		EVP_DigestInit_ex(u->md5, EVP_md5(), NULL);
-	if (u->md5)
+	if (u->in_parts)
 		EVP_DigestUpdate(u->md5, to, (size_t)n);
 	return n;
 }
@@ -173,21 +190,20 @@ static void on_ended(void *owner, struct call *c, const struct err *err)
 
 static const struct call_handler end_handler = { .body = read_blob, .done = on_ended };
 
-/* "&etag=<MD5 of the parts' MD5s>-<how many>": we send one. */
+/* "&etag=<MD5 of the parts' MD5s>-<how many>". */
 static void print_etag(struct blob_upload *u, char *ret, size_t size)
 {
-	unsigned char part[EVP_MAX_MD_SIZE], all[EVP_MAX_MD_SIZE];
+	unsigned char all[EVP_MAX_MD_SIZE];
 	unsigned len = 0;
 	size_t n;
 
 	ret[0] = '\0';
-	if (!u->with_etag || EVP_DigestFinal_ex(u->md5, part, &len) != 1 ||
-	    EVP_Digest(part, len, all, &len, EVP_md5(), NULL) != 1)
+	if (!u->n_parts || EVP_DigestFinal_ex(u->md5s, all, &len) != 1)
 		return;
 	n = (size_t)snprintf(ret, size, "&etag=");
 	for (unsigned i = 0; i < len && n + 2 < size; i++)
 		n += (size_t)snprintf(ret + n, size - n, "%02x", all[i]);
-	snprintf(ret + n, size - n, "-1");
+	snprintf(ret + n, size - n, "-%u", u->n_parts);
 }
 
 /* The session's end, with the blob or behind it. */
@@ -232,20 +248,67 @@ static void fail_location(struct blob_upload *u)
 	finish(u, &u->why);
 }
 
-/* ---- what only the public registry does: the body goes elsewhere ---- */
+/* ---- what only the public registry does: parts, and bodies that go elsewhere ---- */
+
+static void stream(struct blob_upload *u);
+
+static void part_done(struct blob_upload *u)
+{
+	unsigned char md5[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+
+	if (u->n_parts++ == 0)
+		EVP_DigestInit_ex(u->md5s, EVP_md5(), NULL);
+	if (EVP_DigestFinal_ex(u->md5, md5, &len) == 1)
+		EVP_DigestUpdate(u->md5s, md5, len);
+	u->part_at += u->part_len;
+	u->part_tries = 0;
+	retry_progress(&u->retry);
+	if (u->part_at < u->blob->size)
+		stream(u);
+	else
+		end(u, false);
+}
+
+/* The session is still good, unless too much went wrong. */
+static void fail_part(struct blob_upload *u, const struct call *c, const struct err *err)
+{
+	bool gone = !err && (call_status(c) == 404 || call_status(c) == 410);
+
+	if (u->in_parts && !gone && (err ? !registry_gives_up(u->registry, err) : !retry_is_final(call_status(c))) &&
+	    ++u->part_tries < PART_TRIES) {
+		describe(u, c, err);
+		try_again_later(u, err ? -1 : call_retry_after(c));
+	} else {
+		fail(u, c, err, true);
+	}
+}
 
 static void on_part_put(void *owner, struct call *c, const struct err *err)
 {
 	struct blob_upload *u = owner;
+	bool direct = !u->next_session;
 	long status = call_status(c);
 
 	u->call = NULL;
-	if (!err && (status == 200 || status == 201 || (status == 202 && u->with_etag)))
-		end(u, false);
-	else if (!err && retry_is_final(status))
-		try_later(u, -1);       /* an address that has expired: the next session has another */
-	else
+	if (!err && (status == 200 || status == 201 || (status == 202 && !direct))) {
+		if (direct) {
+			end(u, false);
+			return;
+		}
+		free(u->session);
+		u->session = u->next_session;
+		u->next_session = NULL;
+		part_done(u);
+	} else if (!err && retry_is_final(status)) {
+		/* An address that has expired: the next session has another. */
+		describe(u, c, NULL);
+		try_later(u, -1);
+	} else if (direct) {
 		fail(u, c, err, true);
+	} else {
+		fail_part(u, c, err);
+	}
 }
 
 static const struct call_handler part_handler = { .body = read_blob, .done = on_part_put };
@@ -254,7 +317,7 @@ static const struct call_handler part_handler = { .body = read_blob, .done = on_
 static void put_part(struct blob_upload *u)
 {
 	struct call_order order = {
-		.method = "PUT", .url = u->part, .has_body = true, .body_size = u->blob->size, .bare = true,
+		.method = "PUT", .url = u->part, .has_body = true, .body_size = u->part_len, .bare = true,
 		.headers = { "Content-Type: application/octet-stream" },
 	};
 	size_t n = 1;
@@ -297,53 +360,82 @@ static bool take_part(struct blob_upload *u, const struct call *c, const char *h
 
 /* ---- the usual way ---- */
 
+static char *take_next_session(struct blob_upload *u, const struct call *c)
+{
+	const char *session = call_header(c, "Docker-Upload-Location");
+
+	free(u->next_session);
+	u->next_session = session ? url_resolve(call_url(c), session) : NULL;
+	return u->next_session;
+}
+
 static void on_streamed(void *owner, struct call *c, const struct err *err)
 {
 	struct blob_upload *u = owner;
 
 	u->call = NULL;
 	if (!err && call_status(c) == 307 && take_part(u, c, "Location")) {
-		const char *session = call_header(c, "Docker-Upload-Location");
-		char *url = session ? url_resolve(call_url(c), session) : NULL;
-
-		if (!url) {
+		if (take_next_session(u, c))
+			put_part(u);
+		else
 			fail_location(u);
-			return;
-		}
-		free(u->session);
-		u->session = url;
-		put_part(u);
-	} else if (err || call_status(c) != 202)
-		fail(u, c, err, true);
-	else if (!take_session(u, c))
+	} else if (err || call_status(c) != 202) {
+		fail_part(u, c, err);
+	} else if (!take_session(u, c)) {
 		fail_location(u);
-	else
+	} else if (u->in_parts) {
+		part_done(u);
+	} else {
 		end(u, false);
+	}
 }
 
 static const struct call_handler stream_handler = { .body = read_blob, .done = on_streamed };
 
+static uint64_t part_size(const struct blob_upload *u)
+{
+	uint64_t size = (u->blob->size + PARTS - 1) / PARTS, left = u->blob->size - u->part_at;
+
+	if (!u->in_parts)
+		return left;
+	size = size < PART_MIN ? PART_MIN : size > PART_MAX ? PART_MAX : size;
+	return size < left ? size : left;
+}
+
+/* The blob, or its next part. */
 static void stream(struct blob_upload *u)
 {
 	struct call_order order = {
-		.method = "PATCH", .url = u->session, .has_body = true, .body_size = u->blob->size,
+		.method = "PATCH", .url = u->session, .has_body = true,
 		.headers = { "Content-Type: application/octet-stream" },
 	};
 	char range[80];
 
-	snprintf(range, sizeof(range), "Content-Range: 0-%" PRIu64, u->blob->size - 1);
+	u->part_len = order.body_size = part_size(u);
+	snprintf(range, sizeof(range), "Content-Range: %" PRIu64 "-%" PRIu64, u->part_at,
+		 u->part_at + u->part_len - 1);
 	order.headers[1] = range;
-	u->with_etag = u->md5;
-	order.headers[2] = u->md5 ? "X-Redirect-Uploads: 1" : NULL;
+	order.headers[2] = u->in_parts ? "X-Redirect-Uploads: 1" : NULL;
 	call(u, &order, &stream_handler);
 }
+
+/* A registry that does not like where the blob may be mounted from gets it sent. */
+static bool is_refused_mount(struct blob_upload *u, const struct call *c, const struct err *err)
+{
+	return u->mount_from && (err ? err->code == -EACCES : retry_is_final(call_status(c)));
+}
+
+static void begin_session(struct blob_upload *u);
 
 static void on_begun(void *owner, struct call *c, const struct err *err)
 {
 	struct blob_upload *u = owner;
 
 	u->call = NULL;
-	if (err || (call_status(c) != 201 && call_status(c) != 202)) {
+	if (is_refused_mount(u, c, err)) {
+		u->mount_from = NULL;
+		begin_session(u);
+	} else if (err || (call_status(c) != 201 && call_status(c) != 202)) {
 		fail(u, c, err, false);
 	} else if (call_status(c) == 201) {
 		u->sent = u->blob->size;
@@ -352,8 +444,9 @@ static void on_begun(void *owner, struct call *c, const struct err *err)
 		fail_location(u);
 	} else if (take_part(u, c, "X-Direct-Upload-URL")) {
 		call_each_header(c, keep_signed, u);
+		u->part_len = u->blob->size;
 		put_part(u);
-	} else if (u->blob->size < MONOLITHIC) {
+	} else if (u->blob->size < (u->in_parts ? 1 : MONOLITHIC)) {
 		end(u, true);
 	} else {
 		stream(u);
@@ -419,7 +512,9 @@ static void go(void *owner)
 {
 	struct blob_upload *u = owner;
 
-	if (u->looked)
+	if (u->session)
+		stream(u);
+	else if (u->looked)
 		begin_session(u);
 	else
 		look(u);
@@ -441,7 +536,13 @@ int blob_upload_start(struct transfers *t, struct registry *r, const struct imag
 	u->handler = handler;
 	u->owner = owner;
 	u->slot = (struct slot){ .go = go, .owner = u };
-	u->md5 = registry_site(r)->ollama ? EVP_MD_CTX_new() : NULL;
+	u->in_parts = registry_site(r)->ollama;
+	u->md5 = EVP_MD_CTX_new();
+	u->md5s = EVP_MD_CTX_new();
+	if (!u->md5 || !u->md5s) {
+		upload_free(u);
+		return err_set(err, -ENOMEM, "out of memory");
+	}
 	if (retry_init(&u->retry, t->base, t->retry_ns, want_slot, u, err) < 0) {
 		upload_free(u);
 		return err->code;

@@ -40,6 +40,45 @@ int url_origin(const char *url, char ret[URL_ORIGIN_SIZE], struct err *err)
 	return 0;
 }
 
+void url_place(const char *url, char ret_host[URL_HOST_SIZE], int *ret_port)
+{
+	char origin[URL_ORIGIN_SIZE] = "", *host, *port;
+	size_t len;
+
+	ret_host[0] = '\0';
+	*ret_port = 0;
+	if (url_origin(url, origin, NULL) < 0)
+		return;
+	host = strstr(origin, "://") + 3;
+	port = strrchr(host, ':');
+	*ret_port = atoi(port + 1);
+	*port = '\0';
+	len = strlen(host);
+	if (*host == '[') {
+		host++;
+		len -= 2;
+	}
+	snprintf(ret_host, URL_HOST_SIZE, "%.*s", (int)len, host);
+}
+
+int url_proxy_port(const char *url)
+{
+	char *scheme = NULL, *port = NULL;
+	CURLU *u = curl_url();
+	int ret = 0;
+
+	if (u && curl_url_set(u, CURLUPART_URL, url, CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK) {
+		if (curl_url_get(u, CURLUPART_PORT, &port, 0) == CURLUE_OK)
+			ret = atoi(port);
+		else if (curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK)
+			ret = strcmp(scheme, "https") ? 1080 : 443;     /* as libcurl has it */
+	}
+	curl_free(scheme);
+	curl_free(port);
+	curl_url_cleanup(u);
+	return ret;
+}
+
 void url_host(const char *url, char *ret, size_t size)
 {
 	const char *at = strstr(url, "://"), *user;

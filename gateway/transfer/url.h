@@ -10,9 +10,14 @@
 /* Addresses of http and https. Pure functions; what is returned as text the caller frees. */
 
 #define URL_ORIGIN_SIZE 300
+#define URL_HOST_SIZE 260
 
 /* "https://host:443", lower case, always with a port; -EINVAL for anything else. */
 int url_origin(const char *url, char ret[URL_ORIGIN_SIZE], struct err *err);
+/* The host, lower case, without brackets, numbers of four bytes as such; "" and 0 where there is none. */
+void url_place(const char *url, char ret_host[URL_HOST_SIZE], int *ret_port);
+/* Of a proxy, whose scheme may be missing; 0: none. */
+int url_proxy_port(const char *url);
 /* The host with its port, if one is said: "127.0.0.1:5000". "" where there is none. */
 void url_host(const char *url, char *ret, size_t size);
 /* Where a Location leads to: an absolute one stays byte for byte as it is. NULL: nowhere. */

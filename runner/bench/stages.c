@@ -114,7 +114,7 @@ int stages_run(const struct bench_options *o, const struct variant *v, struct re
 	r = read_model(o->model, &s, &m, err);
 	load = moment_now();
 	if (r == 0)
-		r = pipeline_open(v->vk, s, m, NULL, NULL, &p, err);
+		r = pipeline_open(v->vk, s, m, &(struct pipeline_loading){ 0 }, &p, err);
 	load = moment_minus(moment_now(), load);
 	if (r == 0)
 		r = draw(p, o, &t, err);

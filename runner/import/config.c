@@ -53,16 +53,79 @@ static char *print(json_t *values, const char *end, size_t *ret_len)
 	return out.len ? buf_take(&out, ret_len) : NULL;
 }
 
-char *config_of_folder(bool edits, const char *requires, const char *quantize, size_t *ret_len)
+/* ---- what a request says ---- */
+
+static bool has_text(const json_t *array, const json_t *text)
+{
+	const json_t *each;
+	size_t i;
+
+	json_array_foreach(array, i, each)
+		if (json_equal(each, text))
+			return true;
+	return false;
+}
+
+static int add_capabilities(json_t *values, const json_t *more)
+{
+	json_t *old = json_object_get(values, "capabilities");
+	json_t *all = json_is_array(old) ? json_copy(old) : json_array(), *each;
+	size_t i;
+	int r = all ? 0 : -1;
+
+	json_array_foreach((json_t *)(uintptr_t)more, i, each)
+		if (r == 0 && !has_text(all, each))
+			r = json_array_append(all, each);
+	if (r == 0)
+		r = json_object_set(values, "capabilities", all);
+	json_decref(all);
+	return r;
+}
+
+/* The members of "info" and what they are called in a config. */
+static int add_info(json_t *values, const json_t *info)
+{
+	static const struct {
+		const char *said, *written;
+	} fields[] = {
+		{ "model_family", "model_family" }, { "base_name", "base_name" }, { "quantization_level", "file_type" },
+		{ "parameter_size", "model_type" }, { "context_length", "context_length" },
+		{ "embedding_length", "embedding_length" },
+	};
+	json_t *family = json_object_get(info, "model_family"), *capabilities = json_object_get(info, "capabilities");
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof fields / sizeof fields[0] && r == 0; i++) {
+		json_t *value = json_object_get(info, fields[i].said);
+
+		if (value && !json_is_null(value))
+			r = json_object_set(values, fields[i].written, value);
+	}
+	if (r == 0 && json_string_length(family))
+		r = json_object_set_new(values, "model_families", json_pack("[O]", family));
+	return r == 0 && json_array_size(capabilities) ? add_capabilities(values, capabilities) : r;
+}
+
+static char *print_with_info(json_t *values, const json_t *info, const char *end, size_t *ret_len)
+{
+	if (values && add_info(values, info) == 0)
+		return print(values, end, ret_len);
+	json_decref(values);
+	return NULL;
+}
+
+/* ---- configs ---- */
+
+char *config_of_folder(bool edits, const struct config_wishes *w, size_t *ret_len)
 {
 	json_t *values = json_pack("{ss ss sn ss ss ss s[ss*] ss ss s{ss sn}}",
 				   "model_format", "safetensors", "model_family", "",
-				   "model_families", "model_type", "", "file_type", quantize ? quantize : "",
-				   "requires", requires && *requires ? requires : REQUIRES,
+				   "model_families", "model_type", "", "file_type", w->quantize ? w->quantize : "",
+				   "requires", w->requires && *w->requires ? w->requires : REQUIRES,
 				   "capabilities", "image", edits ? "vision" : NULL,
 				   "architecture", "", "os", "", "rootfs", "type", "", "diff_ids");
 
-	return values ? print(values, "", ret_len) : NULL;
+	return print_with_info(values, w->info, "", ret_len);
 }
 
 static json_t *diff_ids(const struct manifest *m)
@@ -77,13 +140,13 @@ static json_t *diff_ids(const struct manifest *m)
 	return ids;
 }
 
-char *config_of_model(const json_t *base, const char *requires, const char *quantize, const struct manifest *m,
-		      size_t *ret_len)
+char *config_of_model(const json_t *base, const struct config_wishes *w, const struct manifest *m, size_t *ret_len)
 {
 	json_t *values = json_copy((json_t *)base);
 	json_t *ids = diff_ids(m);
 	json_t *own = json_pack("{ss* ss* ss ss s{ss so}}", "requires",
-				requires && *requires ? requires : NULL, "file_type", quantize, "architecture", "amd64",
+				w->requires && *w->requires ? w->requires : NULL, "file_type", w->quantize,
+				"architecture", "amd64",
 				"os", "linux", "rootfs", "type", "layers", "diff_ids", ids);
 
 	if (!values || !own || json_object_update(values, own) < 0) {
@@ -92,7 +155,7 @@ char *config_of_model(const json_t *base, const char *requires, const char *quan
 		return NULL;
 	}
 	json_decref(own);
-	return print(values, "\n", ret_len);
+	return print_with_info(values, w->info, "\n", ret_len);
 }
 
 static json_t *upper(const char *text)

@@ -237,8 +237,9 @@ static int write_settings(struct output *o, const struct base *b, const struct m
 static int write_tag(struct output *o, const struct base *b, const struct msg_import *request,
 		     const struct options *options, struct import_result *ret, struct err *err)
 {
+	const struct config_wishes wishes = { request->requires, options->quantize, request->info };
 	size_t len;
-	char *config = config_of_model(b->config, request->requires, options->quantize, o->manifest, &len);
+	char *config = config_of_model(b->config, &wishes, o->manifest, &len);
 	int r;
 
 	if (!config)

@@ -1,12 +1,15 @@
 /*
- * A diffusers folder becomes a model: plan, check, write. Runs on the importer's one
- * thread and blocks on the disk.
+ * A diffusers folder, on the disk or sent as blobs, becomes a model: plan, check, write.
+ * Runs on the importer's one thread and blocks on the disk.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
+#include "common/settings.h"
 #include "common/text.h"
+#include "common/timefmt.h"
 #include "runner/family.h"
 #include "runner/import/check.h"
 #include "runner/import/config.h"
@@ -15,6 +18,7 @@
 #include "runner/import/output.h"
 #include "runner/import/plan.h"
 #include "runner/import/tensors.h"
+#include "runner/import/uploaded.h"
 
 static int write_text(struct output *o, const char *name, const void *bytes, size_t len,
 		      struct err *err)
@@ -87,13 +91,14 @@ static int write_layers(struct output *o, struct plan *p, const struct msg_impor
 static int write_tag(struct output *o, const struct plan *p, const struct msg_import *request,
 		     const struct options *options, struct import_result *ret, struct err *err)
 {
+	const struct config_wishes wishes = { request->requires, p->quantize, request->info };
 	size_t len;
 	char *config;
 	int r;
 
 	if (output_cancelled(o))
 		return err_set(err, -ECANCELED, "the import was cancelled");
-	config = config_of_folder(p->edits, request->requires, p->quantize, &len);
+	config = config_of_folder(p->edits, &wishes, &len);
 	if (!config)
 		return err_set(err, -ENOMEM, "out of memory");
 	output_status(o, "writing manifest for %s", options->short_name);
@@ -125,6 +130,17 @@ static int write_model(struct store *s, struct plan *p, const struct msg_import 
 	return r;
 }
 
+/* What was sent has become blobs of another kind; the next start frees what cannot be freed now. */
+static void release_files(struct store *s, const json_t *files, int64_t began_ns)
+{
+	struct err err;
+
+	if (!settings_bool("NOPRUNE", false) && uploaded_release(s, files, began_ns, &err) < 0)
+		log_warn("uploaded files stay: %s", err.text);
+}
+
+/* ---- where it comes from ---- */
+
 /* "folder/x.gguf" is that folder with another transformer; *ret_gguf NULL: a folder. Both the caller's. */
 static int split_gguf(const char *path, char **ret_folder, char **ret_gguf, struct err *err)
 {
@@ -140,11 +156,27 @@ static int split_gguf(const char *path, char **ret_folder, char **ret_gguf, stru
 	return err_set(err, -ENOMEM, "out of memory");
 }
 
-/* Everything about the source that can be wrong is found here. */
-static int make_plan(const char *directory, const struct options *options, struct plan **ret, struct err *err)
+/* A GGUF file beside model_index.json was sent to be the transformer. */
+static int find_gguf(const json_t *files, const char **ret, struct err *err)
 {
-	char *folder, *gguf;
+	const char *path;
+	json_t *value;
+
+	*ret = NULL;
+	json_object_foreach((json_t *)(uintptr_t)files, path, value) {
+		if (strchr(path, '/') || !text_ends_with(path, ".gguf"))
+			continue;
+		if (*ret)
+			return err_set(err, -EINVAL, "cannot tell which GGUF file to take: %.100s, %.100s", *ret, path);
+		*ret = path;
+	}
+	return 0;
+}
+
+static int plan_directory(const char *directory, const struct options *options, struct plan **ret, struct err *err)
+{
 	struct source *s;
+	char *folder, *gguf;
 	int r = split_gguf(directory, &folder, &gguf, err);
 
 	if (r < 0)
@@ -156,6 +188,35 @@ static int make_plan(const char *directory, const struct options *options, struc
 	}
 	free(folder);
 	free(gguf);
+	return r;
+}
+
+/* From here on the blobs stay until the tag is written. */
+static int plan_files(struct store *store, const json_t *files, const struct options *options, struct plan **ret,
+		      struct err *err)
+{
+	const char *gguf;
+	struct source *s;
+	int r = find_gguf(files, &gguf, err);
+
+	if (r < 0)
+		return r;
+	store_hold(store);
+	r = source_of_blobs(store, files, &s, err);
+	if (r == 0) {
+		r = plan_create(s, gguf, options, ret, err);
+		source_close(s);
+	}
+	return r;
+}
+
+/* Everything about the source that can be wrong is found here. */
+static int make_plan(struct store *s, const struct msg_import *request, const struct options *options,
+		     struct plan **ret, struct err *err)
+{
+	int r = request->directory ? plan_directory(request->directory, options, ret, err) :
+				     plan_files(s, request->files, options, ret, err);
+
 	if (r < 0)
 		return r == -ENOENT ? -EINVAL : r;
 	r = check_model(*ret, err);
@@ -167,17 +228,20 @@ static int make_plan(const char *directory, const struct options *options, struc
 int folder_import(const struct msg_import *request, const struct options *options,
 		  const struct import_hooks *hooks, struct import_result *ret, struct err *err)
 {
-	struct store *s = NULL;
+	const int64_t began_ns = time_now_ns();
+	struct store *s;
 	struct plan *p;
-	int r = make_plan(request->directory, options, &p, err);
+	int r = store_open(request->root, &s, err);
 
 	if (r < 0)
 		return r;
-	r = store_open(request->root, &s, err);
-	if (r == 0)
+	r = make_plan(s, request, options, &p, err);
+	if (r == 0) {
 		r = write_model(s, p, request, options, hooks, ret, err);
-	if (s)
-		store_close(s);
-	plan_free(p);
+		plan_free(p);
+	}
+	if (r == 0 && !request->directory)
+		release_files(s, request->files, began_ns);
+	store_close(s);
 	return r;
 }

@@ -5,7 +5,7 @@
 #include "runner/import/import.h"
 #include "runner/import/options.h"
 
-/* request->directory becomes a model. */
+/* request->directory or request->files becomes a model. */
 int folder_import(const struct msg_import *request, const struct options *options,
 		  const struct import_hooks *hooks, struct import_result *ret, struct err *err);
 

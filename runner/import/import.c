@@ -1,6 +1,6 @@
 /*
- * Entry to the importer: checks the request, then makes the model from a folder or from
- * another model. Runs on the importer's one thread.
+ * Entry to the importer: checks the request, then makes the model from a folder, from
+ * uploaded files or from another model. Runs on the importer's one thread.
  */
 #include <errno.h>
 
@@ -27,7 +27,7 @@ int import_run(const struct msg_import *request, const struct import_hooks *hook
 
 	if (r < 0)
 		return r;
-	if (is_given(request->directory))
+	if (is_given(request->directory) || json_object_size(request->files))
 		r = folder_import(request, &options, hooks, ret, err);
 	else if (is_given(request->from))
 		r = derive_import(request, &options, hooks, ret, err);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "common/text.h"
+#include "runner/import/foreign.h"
 #include "runner/import/gguf_layers.h"
 #include "runner/import/layers.h"
 
@@ -221,25 +222,6 @@ static int add_fp8(struct plan *p, const struct plan_file *f, char *name, const 
 
 /* ---- files ---- */
 
-/* Quantised by others in ways that are not read. */
-static int refuse_quantised(const struct plan_file *f, const struct st_tensor *t, const struct options *options,
-			    struct err *err)
-{
-	const bool weight = text_ends_with(t->name, ".weight");
-
-	if (t->dtype == DTYPE_F8_E5M2)
-		return err_set(err, -EINVAL, "unsupported fp8 source: tensor %s is F8_E5M2; only F8_E4M3 "
-			       "block-FP8 sources are supported", t->name);
-	if (!text_ends_with(t->name, ".scales") && !text_ends_with(t->name, ".weight_packed") &&
-	    !(weight && (t->dtype == DTYPE_U8 || t->dtype == DTYPE_U32 || t->dtype == DTYPE_I8)))
-		return 0;
-	if (options->quantize)
-		return err_set(err, -EINVAL, "cannot requantize an already-quantized source model (requested \"%s\"): "
-			       "only bf16/fp16/fp32 sources can be quantized", options->quantize);
-	return err_set(err, -EINVAL, "%s is quantized already (tensor %s is %s): only bf16, fp16, fp32 "
-		       "and F8_E4M3 sources can be imported", f->name, t->name, dtype_name(t->dtype));
-}
-
 static int add_tensor(struct plan *p, size_t file, const struct st_tensor *t, const struct options *options,
 		      struct err *err)
 {
@@ -250,7 +232,7 @@ static int add_tensor(struct plan *p, size_t file, const struct st_tensor *t, co
 
 	if (strlen(t->name) >= NAME_LEN_MAX - 20)
 		return err_set(err, -EINVAL, "%s: the name of tensor %.100s... is too long", f->name, t->name);
-	r = refuse_quantised(f, t, options, err);
+	r = foreign_check_tensor(p, f, t, options, err);
 	if (r < 0 || belongs_to_fp8(p, f->component, t->name))
 		return r;
 	if (asprintf(&name, "%s/%s", f->component, t->name) < 0)
@@ -285,26 +267,25 @@ static int add_gguf(struct plan *p, size_t file, const struct options *options, 
 	return r;
 }
 
+static int add_file(struct plan *p, size_t i, const struct options *options, struct err *err)
+{
+	struct plan_file *f = &p->files[i];
+	int r;
+
+	f->first = p->n_tensors;
+	f->bytes = f->st.file_size - f->st.data_start;
+	r = f->gguf ? add_gguf(p, i, options, err) : foreign_check_config(p, f->component, options, err);
+	for (size_t t = 0; r == 0 && t < f->st.n_tensors; t++)
+		r = add_tensor(p, i, &f->st.tensors[t], options, err);
+	f->n_tensors = p->n_tensors - f->first;
+	return r;
+}
+
 int layers_of_files(struct plan *p, const struct options *options, struct err *err)
 {
-	for (size_t i = 0; i < p->n_files; i++) {
-		struct plan_file *f = &p->files[i];
+	int r = 0;
 
-		f->first = p->n_tensors;
-		f->bytes = f->st.file_size - f->st.data_start;
-		if (f->gguf) {
-			int r = add_gguf(p, i, options, err);
-
-			if (r < 0)
-				return r;
-		}
-		for (size_t t = 0; t < f->st.n_tensors; t++) {
-			int r = add_tensor(p, i, &f->st.tensors[t], options, err);
-
-			if (r < 0)
-				return r;
-		}
-		f->n_tensors = p->n_tensors - f->first;
-	}
-	return 0;
+	for (size_t i = 0; r == 0 && i < p->n_files; i++)
+		r = add_file(p, i, options, err);
+	return r;
 }

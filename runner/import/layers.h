@@ -7,7 +7,7 @@
 
 /* Which tensor of a source becomes which blob, and in what form. Reads no tensor data. */
 
-/* Those of all files of the plan. -EINVAL for what cannot be kept or quantised. */
+/* Those of all files of the plan, whose texts are there. -EINVAL for what cannot be kept or quantised. */
 int layers_of_files(struct plan *p, const struct options *options, struct err *err);
 /*
  * One tensor, a float one in the form asked for where the rules want it so (docs/BLOBS.md).

@@ -2,14 +2,15 @@
  * What a create request says beside its source: the name, PARAMETER, LICENSE, REQUIRES.
  * Checked before any file is looked at. Pure; any thread.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/limits.h"
+#include "common/quantise.h"
 #include "common/step_cache.h"
 #include "runner/import/options.h"
 
@@ -185,31 +186,34 @@ static int check_requires(const char *requires, struct err *err)
 		       "for safetensors models", requires);
 }
 
-/* fp8 has always meant eight-bit integers to those who ask for it. */
+static char *lower(const char *text)
+{
+	char *ret = strdup(text);
+
+	for (char *c = ret; c && *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	return ret;
+}
+
 static int read_quantize(const char *asked, struct options *o, struct err *err)
 {
-	static const struct {
-		const char *name;
-		struct quant quant;
-	} types[] = {
-		{ "int8", { QUANT_INT8, 64, 1, DTYPE_BF16, 1 } }, { "q8", { QUANT_INT8, 64, 1, DTYPE_BF16, 1 } },
-		{ "fp8", { QUANT_INT8, 64, 1, DTYPE_BF16, 1 } }, { "int4", { QUANT_INT4, 64, 1, DTYPE_BF16, 1 } },
-		{ "q4", { QUANT_INT4, 64, 1, DTYPE_BF16, 1 } }, { "fp4", { QUANT_INT4, 64, 1, DTYPE_BF16, 1 } },
-		{ "nvfp4", { QUANT_NVFP4, 16, 1, DTYPE_NONE, 1 } }, { "mxfp4", { QUANT_MXFP4, 32, 1, DTYPE_NONE, 1 } },
-		{ "mxfp8", { QUANT_MXFP8, 32, 1, DTYPE_NONE, 1 } },
+	/* Of each form: elements of a group; the scales' type of floats is the tensor's later. */
+	static const struct quant forms[] = {
+		{ QUANT_INT8, 64, 1, DTYPE_BF16, 1 }, { QUANT_INT4, 64, 1, DTYPE_BF16, 1 },
+		{ QUANT_NVFP4, 16, 1, DTYPE_NONE, 1 }, { QUANT_MXFP4, 32, 1, DTYPE_NONE, 1 },
+		{ QUANT_MXFP8, 32, 1, DTYPE_NONE, 1 },
 	};
+	int r = quantise_check(asked, err);
+	enum quant_format format;
 
-	if (!asked || !*asked)
-		return 0;
-	for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-		if (strcasecmp(types[i].name, asked) != 0)
-			continue;
-		o->quant = types[i].quant;
-		o->quantize = strdup(types[i].name);
-		return o->quantize ? 0 : err_set(err, -ENOMEM, "out of memory");
-	}
-	return err_set(err, -EINVAL, "unsupported --quantize \"%.40s\": supported types are int4, int8, nvfp4, "
-		       "mxfp4, mxfp8, fp8", asked);
+	if (r < 0 || !asked || !*asked)
+		return r;
+	format = quant_parse(quantise_form(asked));
+	for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
+		if (forms[i].format == format)
+			o->quant = forms[i];
+	o->quantize = lower(asked);
+	return o->quantize ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
 static int check(const struct msg_import *request, struct options *o, struct err *err)

@@ -205,9 +205,9 @@ static int fill(const struct source *s, const char *gguf, const struct options *
 			open_weights(s, plan_components[i], "", gguf, p, err) :
 			add_component(s, plan_components[i], p, err);
 	if (r == 0)
-		r = layers_of_files(p, options, err);
-	if (r == 0)
 		r = texts_find(s, &p->texts, &p->n_texts, err);
+	if (r == 0)
+		r = layers_of_files(p, options, err);
 	if (r == 0)
 		r = texts_find_licenses(s, &p->licenses, &p->n_licenses, err);
 	return r;

@@ -1,7 +1,8 @@
 /*
  * The folder a model is made from: listing, opening and reading that cannot be led
  * outside by links or odd names. Owns nothing but the resolved path. Runs on the
- * importer's one thread and blocks on the disk.
+ * importer's one thread and blocks on the disk. A folder that was sent as blobs is
+ * uploaded.c's.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -15,9 +16,12 @@
 
 #include "common/file.h"
 #include "runner/import/source.h"
+#include "runner/import/uploaded.h"
 
 struct source {
-	char *root;                     /* resolved, no trailing slash unless "/" */
+	char *root;                     /* resolved, no trailing slash unless "/"; of blobs: a word for it */
+	const struct store *store;      /* NULL: a folder */
+	const json_t *files;
 };
 
 int source_open(const char *directory, struct source **ret, struct err *err)
@@ -39,6 +43,24 @@ int source_open(const char *directory, struct source **ret, struct err *err)
 	if (!S_ISDIR(st.st_mode)) {
 		source_close(s);
 		return err_set(err, -EINVAL, "%s is not a folder", directory);
+	}
+	*ret = s;
+	return 0;
+}
+
+int source_of_blobs(struct store *store, const json_t *files, struct source **ret, struct err *err)
+{
+	struct source *s;
+	int r = uploaded_check(store, files, err);
+
+	if (r < 0)
+		return r;
+	s = calloc(1, sizeof *s);
+	if (s)
+		*s = (struct source){ .root = strdup("files"), .store = store, .files = files };
+	if (!s || !s->root) {
+		free(s);
+		return err_set(err, -ENOMEM, "out of memory");
 	}
 	*ret = s;
 	return 0;
@@ -68,6 +90,8 @@ bool source_has_folder(const struct source *s, const char *folder)
 	char path[PATH_MAX];
 	struct stat st;
 
+	if (s->store)
+		return uploaded_has_folder(s->files, folder);
 	return join(s, folder, path) && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
@@ -88,6 +112,8 @@ int source_list(const struct source *s, const char *folder, char ***ret, struct 
 	char **names;
 	int n, r = 0;
 
+	if (s->store)
+		return uploaded_list(s->files, folder, ret, err);
 	if (!join(s, folder, path))
 		return err_set(err, -ENAMETOOLONG, "the path of %s is too long", folder);
 	n = scandir(path, &entries, visible, by_bytes);
@@ -176,6 +202,8 @@ int source_file(const struct source *s, const char *name, struct err *err)
 	char *resolved;
 	int fd;
 
+	if (s->store)
+		return uploaded_file(s->store, s->files, name, err);
 	if (!join(s, name, path))
 		return err_set(err, -ENAMETOOLONG, "failed to open %s: the path is too long", name);
 	resolved = realpath(path, NULL);

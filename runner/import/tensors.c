@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/timefmt.h"
+#include "runner/host/cores.h"
 #include "runner/import/blob.h"
 #include "runner/import/tensors.h"
 
@@ -189,9 +189,8 @@ static void *run(void *context)
 /* This thread works, too; one that cannot be started is not missed. */
 static void run_all(struct work *w)
 {
-	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	pthread_t threads[THREADS_MAX];
-	size_t n = 0, more = cores > 1 ? (size_t)cores - 1 : 0;
+	size_t n = 0, more = host_cores() - 1;
 
 	if (more > THREADS_MAX)
 		more = THREADS_MAX;

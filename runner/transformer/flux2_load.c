@@ -179,7 +179,6 @@ void flux2_bind(void *self, struct weights *w)
 	const uint32_t dim = m->dim;
 	const struct { struct linear *linear; uint32_t out, in; const char *name; } linears[] = {
 		{ &m->x_embedder, dim, m->in_channels, "x_embedder" },
-		{ &m->context_embedder, dim, m->joint_attention_dim, "context_embedder" },
 		{ &m->time_embedder[0], dim, m->timestep_channels,
 		  "time_guidance_embed.timestep_embedder.linear_1" },
 		{ &m->time_embedder[1], dim, dim,
@@ -193,6 +192,11 @@ void flux2_bind(void *self, struct weights *w)
 	uint32_t i;
 
 	weights_component(w, "transformer", NULL);
+	weights_part(w, WEIGHTS_CAPTION);
+	weights_matrix(w, &m->context_embedder.weight, dim, m->joint_attention_dim,
+		       "context_embedder.weight");
+
+	weights_part(w, WEIGHTS_PICTURE);
 	for (i = 0; i < sizeof linears / sizeof linears[0]; i++)
 		weights_matrix(w, &linears[i].linear->weight, linears[i].out, linears[i].in,
 			       "%s.weight", linears[i].name);

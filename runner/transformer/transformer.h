@@ -53,7 +53,7 @@ struct transformer_class {
 
 	int (*create)(const json_t *config, void **ret, struct err *err);
 	void (*free)(void *self);
-	void (*bind)(void *self, struct weights *w);
+	void (*bind)(void *self, struct weights *w);    /* parts WEIGHTS_CAPTION, of build_cond(), and WEIGHTS_PICTURE */
 	uint32_t (*latent_channels)(const void *self);
 	uint32_t (*cond_width)(const void *self);
 	/* Tokens of a picture, without padding. */

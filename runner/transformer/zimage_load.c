@@ -194,20 +194,23 @@ void zimage_bind(void *self, struct weights *w)
 	uint32_t i;
 
 	weights_component(w, "transformer", NULL);
-	bind_linear(w, &m->x_embedder, m->dim, m->patch_features, "all_x_embedder.2-1");
+	weights_part(w, WEIGHTS_CAPTION);
 	weights_vector(w, &m->cap_norm, m->cap_feat_dim, "cap_embedder.0.weight");
 	bind_linear(w, &m->cap_embedder, m->dim, m->cap_feat_dim, "cap_embedder.1");
+	weights_bind(w, &m->cap_pad_token, 2, token, "cap_pad_token");
+	for (i = 0; i < m->n_refiner_layers; i++)
+		bind_block(m, w, &m->context_refiner[i], "context_refiner", i, false);
+
+	weights_part(w, WEIGHTS_PICTURE);
+	bind_linear(w, &m->x_embedder, m->dim, m->patch_features, "all_x_embedder.2-1");
 	bind_linear(w, &m->t_embedder[0], TIMESTEP_MID, ZIMAGE_FREQUENCIES, "t_embedder.mlp.0");
 	bind_linear(w, &m->t_embedder[1], m->modulation, TIMESTEP_MID, "t_embedder.mlp.2");
 	weights_bind(w, &m->x_pad_token, 2, token, "x_pad_token");
-	weights_bind(w, &m->cap_pad_token, 2, token, "cap_pad_token");
 	bind_linear(w, &m->final_linear, m->patch_features, m->dim, "all_final_layer.2-1.linear");
 	bind_linear(w, &m->final_adaln, m->dim, m->modulation,
 		    "all_final_layer.2-1.adaLN_modulation.1");
-	for (i = 0; i < m->n_refiner_layers; i++) {
+	for (i = 0; i < m->n_refiner_layers; i++)
 		bind_block(m, w, &m->noise_refiner[i], "noise_refiner", i, true);
-		bind_block(m, w, &m->context_refiner[i], "context_refiner", i, false);
-	}
 	for (i = 0; i < m->n_layers; i++)
 		bind_block(m, w, &m->layers[i], "layers", i, true);
 }

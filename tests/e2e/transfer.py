@@ -2,15 +2,21 @@
 import hashlib
 import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import threading
 import unittest
 
 import cli
 from cli import EASEL, PULL, PULLED
 from fake_server import Answer, Stream, run_on_terminal
-from harness import DEMO, EaselTest, read_file
+from harness import EaselTest, Server
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "gateway"))
+import registry  # noqa: E402
 
 
 class Transfer(cli.Cli):
@@ -18,6 +24,9 @@ class Transfer(cli.Cli):
         server = self.serve({"POST /api/pull": Stream(*PULL)})
         self.expect(self.cli("pull", "m", server=server), "", PULLED)
         self.assertEqual(server.requests[1:], [("POST /api/pull", {"name": "m", "insecure": False})])
+        # The server says its last line again when there is no news.
+        twice = self.serve({"POST /api/pull": Stream(*(line for line in PULL for _ in range(2)))})
+        self.expect(self.cli("pull", "m", server=twice), "", PULLED)
         self.expect(self.cli("pull", "--insecure", "-q", "m", server=server))
         self.assertTrue(server.requests[3][1]["insecure"])
 
@@ -217,25 +226,40 @@ class Create(cli.Cli):
                          "Created image generation model 'm'\n")
 
 
-class Elsewhere(EaselTest):
-    """A server that cannot see the folder gets the files, and makes the same model of them."""
-    MODEL = os.path.join(os.path.abspath(DEMO), "model")
+@unittest.skipUnless(registry.available(), "no docker-registry (Debian package of that name)")
+class RealRegistry(EaselTest):
+    """The demo model to Debian's registry by one server, and from it by another."""
 
-    def test_files_arrive(self):
-        self.server.cli("create", "sent", self.MODEL, "--upload")
-        for name in ("model_index.json", "transformer/diffusion_pytorch_model.safetensors", "vae/config.json"):
-            digest = hashlib.sha256(read_file(self.MODEL, name)).hexdigest()
-            self.assertIn(f"sha256-{digest}", self.server.blobs(), name)
+    @classmethod
+    def prepare(cls):
+        folder = tempfile.mkdtemp(prefix="easel-registry-")
+        cls.addClassCleanup(shutil.rmtree, folder, True)
+        cls.registry = registry.Registry(folder)
+        cls.addClassCleanup(cls.registry.close)
+        cls.server.create_demo()
 
-    def test_the_same_model(self):
-        result = self.server.cli("create", "sent", self.MODEL, "--upload")
-        if "creating from uploaded files is not supported yet" in result.stderr:
-            self.skipTest("the server cannot create from uploaded files yet")
-        self.assertEqual((result.returncode, result.stdout), (0, "Created image generation model 'sent'\n"),
-                         result.stderr + self.server.log()[-3000:])
-        self.server.create("seen", self.MODEL)
-        rows = [row.split() for row in self.server.cli("list").stdout.splitlines()[1:]]
-        self.assertEqual(len({row[1] for row in rows}), 1, rows)
+    def test_there_and_back(self):
+        place = f"{self.registry.host}/me/demo:v1"
+        self.server.cli("cp", "demo", place)
+        result = self.server.cli("push", place)
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stderr, r"(?m)^Error: HEAD .*\(insecure is for a registry of plain HTTP\)$")
+        result = self.server.cli("push", "--insecure", place)
+        self.assertEqual((result.returncode, result.stdout),
+                         (0, f"\nYou can find your model at:\n\n\t{place}\n"), result.stderr)
+        self.assertRegex(result.stderr, "\\Aretrieving manifest\n(pushing model \\d+0%\n)*pushing model 100%\nsuccess\n\\Z")
+        other = Server()
+        self.addCleanup(other.close)
+        result = other.cli("pull", "--insecure", place)
+        self.assertEqual((result.returncode, result.stdout), (0, ""), result.stderr)
+        self.assertRegex(result.stderr, "\\Apulling manifest\n(pulling model: \\d+0%\n)*pulling model: 100%\n"
+                         "writing manifest\nsuccess\n\\Z")
+        self.assertEqual(other.cli("list").stdout.split()[4:6], self.server.cli("list").stdout.split()[4:6])
+        result = other.cli("verify", place)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        mine = self.server.get("/api/tags").json["models"][0]
+        self.assertEqual((mine["name"], mine["digest"]),
+                         tuple(other.get("/api/tags").json["models"][0][key] for key in ("name", "digest")))
 
 
 if __name__ == "__main__":

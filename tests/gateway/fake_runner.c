@@ -27,7 +27,7 @@ struct behaviour {
 	unsigned wait_ms;               /* before the files of a request are read */
 	unsigned write_ms;              /* from drawn to the picture, if nothing is asked meanwhile */
 	bool crash_writing;             /* when it is */
-	bool silent_load, fail_load, crash_load, bad_frame, deaf, noisy, no_steps, bad_image,
+	bool silent_load, fail_load, tell_prompt, crash_load, bad_frame, deaf, noisy, no_steps, bad_image,
 	     bad_partial;
 };
 
@@ -38,6 +38,7 @@ static const struct behaviour behaviours[] = {
 	{ "big", .picture = 20u << 20 },
 	{ "silent", .silent_load = true },
 	{ "bad-model", .fail_load = true },
+	{ "tells-prompt", .tell_prompt = true },
 	{ "crash-load", .crash_load = true },
 	{ "crash", .crash_step = 2 },
 	{ "fail", .fail_step = 2 },
@@ -208,6 +209,11 @@ static void load(const struct msg_load *l)
 		pause();
 	if (fake.how->fail_load) {
 		send_failed(0, "not_found", "blob sha256:1234 is missing");
+		fake.state = PROTO_STARTED;
+		return;
+	}
+	if (fake.how->tell_prompt) {
+		send_failed(0, "internal", l->prompt ? l->prompt : "nobody waits for a picture");
 		fake.state = PROTO_STARTED;
 		return;
 	}
@@ -413,7 +419,12 @@ static void import(const struct msg_import *i)
 
 	fake.state = PROTO_IMPORTING;
 	if (!strncmp(i->model, "bad-import", 10)) {
-		send_failed(0, "invalid", "no vae here");
+		const char *digest_of_index = json_string_value(json_object_get(i->files, "model_index.json"));
+		char text[200];
+
+		snprintf(text, sizeof(text), "no vae here%s%s", digest_of_index ? ": model_index.json is " : "",
+			 digest_of_index ? digest_of_index : "");
+		send_failed(0, "invalid", text);
 		exit(0);
 	}
 	for (unsigned n = 0; n <= 200; n++)

@@ -113,9 +113,9 @@ class Quiet(http.server.BaseHTTPRequestHandler):
 
 
 class Listening:
-    """An HTTP server of handler's class on loopback, in threads."""
+    """An HTTP server of handler's class, in threads; of HTTPS with a tls, which is an SSLContext."""
 
-    def __init__(self, handler):
+    def __init__(self, handler, address="127.0.0.1", tls=None):
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
             request_queue_size = 128
@@ -123,9 +123,11 @@ class Listening:
             def handle_error(self, request, client_address):
                 pass            # clients that leave are a part of the game
 
-        self.server = Server(("127.0.0.1", 0), type("Handler", (handler,), {"owner": self}))
+        self.server = Server((address, 0), type("Handler", (handler,), {"owner": self}))
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self.server.server_address[1]
-        self.host = f"127.0.0.1:{self.port}"
+        self.host = f"{address}:{self.port}"
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self.thread.start()
 
@@ -190,35 +192,47 @@ class ProxyHandler(Quiet):
             self.end_headers()
 
     def handle_any(self):
-        owner = self.owner
         request = Request(self)
-        with owner.lock:
-            owner.requests.append(request)
+        with self.owner.lock:
+            self.owner.requests.append(request)
+        try:
+            self.handle_request(request)
+        finally:
+            request.done = True
+
+    def handle_request(self, request):
+        owner = self.owner
         rule = owner.rule(request) or {}
         if rule.get("hang"):
             owner.released.wait(PATIENCE)
             self.close_connection = True
         elif "answer" in rule:
             if rule.get("early"):
+                self.answer(*rule["answer"])
+                self.connection.shutdown(socket.SHUT_WR)
+                self.drain(request)
                 self.close_connection = True
             else:
-                self.go_on()
-                request.received = self.drain()
-            self.answer(*rule["answer"])
+                if not rule.get("mute"):
+                    self.go_on()
+                self.drain(request)
+                self.answer(*rule["answer"])
         else:
             self.forward(request, rule)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 
-    def drain(self):
-        left = int(self.headers.get("Content-Length") or 0)
-        total = left
+    def drain(self, request):
+        """Counts and hashes what the client sends, as far as it does."""
+        left, md5 = int(self.headers.get("Content-Length") or 0), hashlib.md5()
         while left:
-            data = self.rfile.read(min(left, 65536))
+            data = self.rfile.read1(min(left, 1 << 20))
             if not data:
                 break
+            md5.update(data)
             left -= len(data)
-        return total - left
+            request.received += len(data)
+        request.md5 = md5.digest()
 
     def read_body(self, request, rule):
         """Pieces of the client's body."""
@@ -230,6 +244,8 @@ class ProxyHandler(Quiet):
             if not data or (cut is not None and request.received > cut):
                 raise ConnectionResetError
             yield data
+            if rule.get("pace"):
+                time.sleep(rule["pace"])
 
     def forward(self, request, rule):
         self.go_on()
@@ -278,13 +294,46 @@ class ProxyHandler(Quiet):
         request.sent += len(data)
 
 
+class TunnelHandler(Quiet):
+    def do_CONNECT(self):
+        self.owner.requests.append(self.path)
+        host, port = self.path.rsplit(":", 1)
+        with socket.create_connection((host.strip("[]"), int(port)), PATIENCE) as there:
+            self.send_response(200)
+            self.end_headers()
+            back = threading.Thread(target=self.relay, args=(there, self.connection), daemon=True)
+            back.start()
+            self.relay(self.connection, there)
+            back.join(PATIENCE)
+        self.close_connection = True
+
+    @staticmethod
+    def relay(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+class Tunnel(Listening):
+    """A proxy as companies have them: requests are whom it was asked for."""
+
+    def __init__(self, address):
+        self.requests = []
+        super().__init__(TunnelHandler, address)
+        self.url = f"http://{self.host}"
+
+
 class Request:
     """What the proxy has seen of one."""
 
     def __init__(self, handler):
         self.method, self.path, self.headers = handler.command, handler.path, dict(handler.headers)
+        self.began = time.monotonic()
         self.sent = self.received = 0
-        self.status = None
+        self.status, self.done = None, False
 
     @property
     def is_blob(self):
@@ -298,12 +347,12 @@ class Request:
 class Proxy(Listening):
     """In front of a registry; host is what models are named by."""
 
-    def __init__(self, registry):
+    def __init__(self, registry, address="127.0.0.1", tls=None):
         self.registry = registry
         self.lock = threading.Lock()
         self.released = threading.Event()
         self.reset()
-        super().__init__(ProxyHandler)
+        super().__init__(ProxyHandler, address, tls)
 
     def reset(self, rule=None):
         self.requests = []

@@ -44,8 +44,13 @@ class Create(GatewayTest):
         self.refused(post("/api/create", {"model": "a"}), 400, "neither 'from' or 'files' was specified")
         self.refused(post("/api/create", {"model": "a", "from": "b c"}), 400, "invalid model name")
         digest = "sha256:" + "0" * 64
-        self.assertIn("not supported yet", post("/api/create", {"model": "a", "files": {"x": digest}}).error)
-        for path in ("/x", "../x", "a/../x", "..", "a\\..\\x", "c:x", ""):
+        for files in ({"x": digest}, {"model_index.json": digest}, {"model.safetensors.txt": digest}):
+            self.refused(post("/api/create", {"model": "a", "files": files}), 400, "unknown type")
+        both = {"model": "a", "from": "ok", "files": {"x.gguf": digest}}
+        self.refused(post("/api/create", both), 400, "a model is made from 'from' or from 'files', not from both")
+        many = {f"x{i}.safetensors": digest for i in range(4097)}
+        self.assertIn("4097 members", post("/api/create", {"model": "a", "files": many}).error)
+        for path in ("/x", "../x", "a/../x", "..", "a\\..\\x", "c:x", "", ".", "./x", "a/./x", "a//x", "a/", "a/.."):
             self.refused(post("/api/create", {"model": "a", "files": {path: digest}}), 400, "file path must be relative")
         for bad in ("", "sha256:1", "md5:x"):
             self.refused(post("/api/create", {"model": "a", "files": {"x": bad}}), 400, "invalid digest format")
@@ -53,11 +58,22 @@ class Create(GatewayTest):
                      "nvfp4, mxfp4, mxfp8, fp8")
         self.refused(self.create(info={"model_family": 3}), 400, 'info field "model_family" must be a string')
         self.refused(self.create(info={"capabilities": "x"}), 400, 'info field "capabilities" must be an array')
+        self.refused(self.create(info={"context_length": "x"}), 400, 'info field "context_length" must be a number')
+        for number in (-1, 1.5):
+            self.refused(self.create(info={"embedding_length": number}), 400,
+                         'info field "embedding_length" must be a non-negative integer')
         self.assertEqual(self.create(quantize="FP8", info={"parameter_size": "1B"}, stream=False).status, 200)
         for member, value in (("files", []), ("parameters", "x"), ("license", 5), ("license", [5]), ("from", 1)):
             answer = self.create(**{member: value})
             self.assertEqual(answer.status, 400, member)
             self.assertIn(member, answer.error)
+
+    def test_from_files(self):
+        files = {"model_index.json": "sha256-" + "AB" * 32, "vae/x.safetensors": "sha256:" + "0" * 64}
+        self.assertEqual(self.gateway.post("/api/create", {"model": "new", "files": files}).lines[-1], {"status": "success"})
+        # The importer says what it was given.
+        self.assertEqual(self.gateway.post("/api/create", {"model": "bad-import", "files": files}).error,
+                         "no vae here: model_index.json is sha256:" + "ab" * 32)
 
     def test_from_a_model(self):
         self.assertEqual(self.gateway.post("/api/create", {"name": "new", "from": "ok", "stream": False}).status, 200)

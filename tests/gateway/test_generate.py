@@ -14,7 +14,7 @@ def asked(image):
 
 
 class Generate(GatewayTest):
-    models = ("ok", "fail", "fail-early", "fail-decode", "bad-model", "crash-load")
+    models = ("ok", "fail", "fail-early", "fail-decode", "bad-model", "crash-load", "tells-prompt")
 
     @classmethod
     def setUpClass(cls):
@@ -220,6 +220,10 @@ class Generate(GatewayTest):
             self.refused(self.generate(model="fail-early", stream=stream), 400, "the picture is too large")
         (runner,) = [m for m in self.gateway.ps() if m["name"] == "fail:latest"]
         self.assertEqual(runner["state"], "idle")
+
+    def test_loading_tells_the_prompt_that_waits(self):
+        self.refused(self.generate(model="tells-prompt", prompt="a red door"), 500, "a red door")
+        self.refused(self.generate(model="tells-prompt", prompt=""), 500, "nobody waits for a picture")
 
     def test_failing_loads(self):
         for stream in (True, False):

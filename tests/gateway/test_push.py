@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import time
 
 from transfer_test import Model, TransferTest, check_store, registry, unittest
 
@@ -103,11 +104,12 @@ class Push(TransferTest):
 
     def test_cut_uploads(self):
         model = self.make(65 * MIB, 2 * MIB)
+        self.gateway = self.serve(EASEL_TRANSFER_STALL="5s")
         self.place(model)
         cut = set()
 
         def rule(request):
-            if request.method not in ("PATCH", "PUT") or request.is_manifest or request.method in cut:
+            if request.method in cut or int(request.headers.get("Content-Length") or 0) <= MIB:
                 return None
             cut.add(request.method)
             return {"cut_upload": MIB}
@@ -117,6 +119,34 @@ class Push(TransferTest):
         completed = [line.get("completed", 0) for line in lines if "digest" in line]
         self.assertEqual(completed, sorted(completed))
         self.check_pushed(model)
+        # A session that broke is lost: two blobs have two, and nothing is sent to a lost one.
+        sessions = sum(request.method == "POST" for request in self.proxy.requests)
+        self.assertEqual(sessions, len(model.blobs) + 2)
+        self.assertLessEqual(self.proxy.upload_bytes(), model.bytes + 3 * MIB)
+
+    def test_nobody_there(self):
+        """Whom nobody has ever met is not waited for; who answered once is."""
+        model = self.make(1000)
+        host = f"127.0.0.1:{registry.free_port()}"
+        self.gateway = self.serve(EASEL_TRANSFER_STALL="1m")
+        self.place(model, host=host)
+        began = time.monotonic()
+        self.fails(self.push(self.name(self.repository, host=host)), "connect: connection refused$")
+        self.fails(self.push(self.name(self.repository, host=host), insecure=False), "connect: connection refused$")
+        self.place(model)
+        self.fails(self.push(self.mine(), insecure=False), "insecure is for a registry of plain HTTP")
+        self.assertLess(time.monotonic() - began, 3)            # the first wait is of three seconds
+
+    def test_always_stalling_ends(self):
+        model = self.make(1000)
+        self.place(model)
+        self.gateway = self.serve(EASEL_TRANSFER_STALL="60ms")
+        self.place(model)
+        self.proxy.reset(lambda request: {"hang": True} if request.method == "POST" else None)
+        self.fails(self.push(self.mine()), "^max retries exceeded: .*no answer for")
+        tries = sum(r.method == "POST" for r in self.proxy.requests)
+        self.assertGreaterEqual(tries, 8)
+        self.assertLessEqual(tries, 8 * len(model.blobs))
 
     def test_stalls(self):
         model = self.make()
@@ -178,11 +208,34 @@ class Push(TransferTest):
             layer["from"] = self.mine()
         derived = Model(self.id(), (2 * MIB, 300000, 5, 5000))
         derived.manifest = json.dumps(manifest).encode()
+        self.gateway = self.serve()             # whose store knows of no other tag
         self.place(derived, self.repository + "b")
         self.proxy.reset()
         self.succeeds(self.push(self.mine(self.repository + "b")))
         self.assertEqual(self.proxy.upload_bytes(), model.config["size"] + len(derived.manifest))
         self.check_pushed(derived, self.repository + "b")
+
+    def test_copy_is_mounted(self):
+        """A copy says nothing of where it came from; the store's other tag does."""
+        model = self.make()
+        self.place(model)
+        self.succeeds(self.push(self.mine()))
+        copy = self.repository + "copy"
+        self.assertEqual(self.gateway.post("/api/copy", {"source": self.mine(), "destination": self.mine(copy)}).status, 200)
+        self.proxy.reset()
+        self.succeeds(self.push(self.mine(copy)))
+        self.assertLessEqual(self.proxy.upload_bytes(), model.config["size"] + len(model.manifest))
+        self.check_pushed(model, copy)
+
+    def test_mount_forbidden(self):
+        """Who may not read the other repository sends the blobs."""
+        model = self.make()
+        self.place(model)
+        self.place(model, "library/secret")
+        self.proxy.reset(lambda request: {"answer": (403, b"no")} if "mount=" in request.path else None)
+        self.succeeds(self.push(self.mine()))
+        self.assertTrue(any("from=library/secret" in request.path for request in self.proxy.requests))
+        self.check_pushed(model)
 
     def test_mount_refused(self):
         """202 instead of 201: the session is used."""
@@ -228,6 +281,7 @@ class Push(TransferTest):
         for request in store.requests:
             self.assertEqual((request.method, request.headers["Content-Type"], request.headers["X-Sum"],
                               "Authorization" in request.headers), ("PUT", "text/x", "17", False))
+            self.assertNotIn("Expect", request.headers)
         commits = {r.path for r in self.proxy.requests if r.path.startswith("/session/")}
         self.assertEqual(commits, {f"/session/{digest}?x=y&digest={digest}" for digest in stored})
 
@@ -253,8 +307,95 @@ class Push(TransferTest):
         etag = hashlib.md5(hashlib.md5(data).digest()).hexdigest() + "-1"
         digest = model.layers[0]["digest"]
         self.assertIn(f"/session/2?digest={digest}&etag={etag}", [r.path for r in self.proxy.requests])
-        self.assertEqual([(r.method, r.path, r.received) for r in store.requests],
+        self.assertEqual([r.received for r in self.proxy.requests if r.method == "PATCH" and len(data) == int(
+            r.headers["Content-Length"])], [0])
+        self.assertEqual([(r.method, r.path, r.received) for r in store.requests if r.received > MIB],
                          [("PUT", "/part?sig=1", len(data))])
+
+    def test_parts(self):
+        """The public registry's way with large blobs: one taken, one that goes elsewhere, one that fails first."""
+        store = registry.Proxy(self.registry)
+        self.addCleanup(store.close)
+        model = self.make(201 * MIB)
+        data = max(model.blobs.values(), key=len)
+        parts = [data[at:at + 100 * MIB] for at in range(0, len(data), 100 * MIB)]
+        self.place(model)
+        self.know_ollama()
+        # The last part is refused once, where it is told to go.
+        store.reset(lambda request: {"answer": (500 if len(store.requests) == 2 else 200, b"")})
+
+        def rule(request):
+            if request.method == "POST":
+                large = request.headers["X-Content-Length"] == str(len(data))
+                return {"answer": (202, b"", {"Docker-Upload-Location": "/large/0" if large else "/small/0"})}
+            if request.method == "PATCH":
+                _, kind, number = request.path.split("/")
+                if kind == "small" or number == "0":
+                    return {"answer": (202, b"", {"Location": f"/{kind}/{int(number) + 1}"})}
+                return {"early": True, "answer": (307, b"", {
+                    "Location": f"http://{store.host}/part/{number}", "Docker-Upload-Location": f"/large/{int(number) + 1}"})}
+            return {"answer": (404 if request.method == "HEAD" else 201, b"")}
+        self.proxy.reset(rule)
+        self.succeeds(self.push(self.mine()))
+        patches = [r for r in self.proxy.requests if r.path.startswith("/large/") and r.method == "PATCH"]
+        ends, ranges = 0, []
+        for part in parts:
+            ranges.append(f"{ends}-{ends + len(part) - 1}")
+            ends += len(part)
+        self.assertEqual([r.headers["Content-Range"] for r in patches], [*ranges, ranges[-1]])
+        self.assertEqual([r.path for r in patches], ["/large/0", "/large/1", "/large/2", "/large/2"])
+        # Bodies go where they are taken, and nowhere else.
+        self.assertEqual([r.received for r in patches], [len(parts[0]), 0, 0, 0])
+        self.assertEqual([(r.path, r.received) for r in store.requests],
+                         [("/part/1", len(parts[1])), ("/part/2", len(parts[2])), ("/part/2", len(parts[2]))])
+        sums = [hashlib.md5(part).digest() for part in parts]
+        self.assertEqual([patches[0].md5, *(r.md5 for r in store.requests)], [*sums, sums[2]])
+        etag = hashlib.md5(b"".join(sums)).hexdigest() + "-3"
+        self.assertIn(f"/large/3?digest={model.layers[0]['digest']}&etag={etag}", [r.path for r in self.proxy.requests])
+
+    def test_part_session_lost(self):
+        """A part that fails three times, or whose session is gone, takes a new session."""
+        model = self.make(2 * MIB)
+        self.know_ollama()
+        for status, tries in ((500, 3), (404, 1)):
+            self.place(model)
+            seen = []
+
+            def rule(request):
+                if request.method == "POST":
+                    return {"answer": (202, b"", {"Location": f"/session/{request.path[-9:]}"})}
+                if request.method == "PATCH" and int(request.headers["Content-Length"]) > 2 * MIB:
+                    seen.append(request)
+                    return {"answer": (status if len(seen) <= tries else 202, b"", {"Location": "/session/end"})}
+                return {"answer": {"HEAD": (404, b""), "PATCH": (202, b"", {"Location": "/session/x"})}.get(
+                    request.method, (201, b""))}
+            self.proxy.reset(rule)
+            self.succeeds(self.push(self.mine()))
+            self.assertEqual(len(seen), tries + 1)
+            self.assertEqual(sum(r.method == "POST" for r in self.proxy.requests), len(model.blobs) + 1)
+
+    def test_no_word_before_the_body(self):
+        """Nobody says "100 Continue": a second later the body is sent anyhow."""
+        model = self.make(2 * MIB)
+        self.place(model)
+        self.know_ollama()
+        took = []
+
+        def rule(request):
+            if request.method == "PATCH" and request.headers.get("Expect"):
+                took.append(request)
+                return {"mute": True, "answer": (202, b"", {"Location": "/session/1"})}
+            return {"answer": {"POST": (202, b"", {"Location": "/session/0"}), "HEAD": (404, b""),
+                               "PATCH": (202, b"", {"Location": "/session/1"})}.get(request.method, (201, b""))}
+        self.gateway = self.serve(EASEL_TRANSFER_STALL="10s")
+        self.place(model)
+        self.know_ollama()
+        self.proxy.reset(rule)
+        began = time.monotonic()
+        self.succeeds(self.push(self.mine()))
+        self.assertEqual([r.received for r in took], [len(max(model.blobs.values(), key=len))])
+        self.assertGreater(time.monotonic() - began, 0.9)
+        self.assertLess(time.monotonic() - began, 8)
 
     def test_location_of_nowhere(self):
         model = self.make(1000)

@@ -9,7 +9,7 @@ import threading
 import time
 import unittest as plain
 
-from gateway_test import Gateway, wait_for
+from gateway_test import GATEWAY, Gateway, wait_for
 from transfer_test import Model, TransferTest, check_store, registry, unittest
 
 MIB = 1 << 20
@@ -19,6 +19,11 @@ SEED = os.environ.get("EASEL_RESUME_SEED", str(random.randrange(1 << 30)))
 
 def slow(request):
     return {"pace": 0.004} if request.is_blob else None
+
+
+def is_sanitized():
+    with open(GATEWAY, "rb") as file:
+        return b"libasan" in file.read(1 << 18)
 
 
 class Resume(TransferTest):
@@ -69,24 +74,24 @@ class Resume(TransferTest):
             raise AssertionError(f"threads wait in {threads}; {self.states()}; requests " + "; ".join(
                 f"{r.method} {r.path} {r.status} {r.sent}" for r in self.proxy.requests)) from error
 
-    def killed(self):
+    def killed(self, transfer=None, *args):
         try:
-            self.pull()
+            (transfer or self.pull)(*args)
         except (AssertionError, OSError, Exception):    # its server is killed
             pass
 
     def test_kill_at_random_points(self):
         chance = random.Random(SEED)
         print(f"seed {SEED}, {ROUNDS} rounds")
+        kills = 0
         for _ in range(ROUNDS):
             self.gateway = self.serve()
-            total, asked = 0, 0
             for _ in range(chance.randrange(1, 4)):
                 had = self.states()
                 self.proxy.reset(slow)
                 self.kill_at(chance.randrange(1, max(2, int(self.model.bytes * chance.choice((.02, .3, .6))))))
                 self.check_requests(had)
-                asked += len(self.proxy.requests)
+                kills += 1
                 check_store(self.root)
                 self.gateway.start()
             had = self.states()
@@ -98,6 +103,7 @@ class Resume(TransferTest):
             self.assertEqual(check_store(self.root, self.proxy.host), self.model.manifest)
             self.assertEqual(self.files(".tmp"), [])
             self.gateway.stop()
+        print(f"{kills} kills")
 
     def test_resume_after_hours(self):
         """What an interrupted pull brought is still there tomorrow."""
@@ -152,6 +158,53 @@ class Resume(TransferTest):
         self.assertEqual(check_store(self.root, self.proxy.host), self.model.manifest)
         self.assertEqual(self.files(".tmp"), [])
 
+    def test_kill_during_push(self):
+        """A push that is killed goes on with what the registry lacks; the store stays as it is."""
+        chance = random.Random(SEED)
+        source = self.name(host=self.registry.host)
+        self.succeeds(self.pull(source))
+        for turn in range(max(2, ROUNDS // 2)):
+            repository = f"library/k{turn}"
+            self.gateway.post("/api/copy", {"source": source, "destination": self.name(repository)})
+            self.proxy.reset(lambda request: {"pace": 0.004} if request.method == "PUT" else None)
+            amount = chance.randrange(1, self.model.bytes)
+            thread = threading.Thread(target=lambda r=repository: self.killed(self.push, self.name(r)), daemon=True)
+            thread.start()
+            wait_for("data", lambda a=amount, t=thread: self.proxy.upload_bytes() >= a or not t.is_alive())
+            self.gateway.process.kill()
+            self.gateway.process.wait()
+            thread.join()
+            wait_for("what was on its way", lambda: all(request.done for request in self.proxy.requests))
+            there = {digest for digest in self.model.blobs
+                     if self.registry.request("HEAD", f"/v2/{repository}/blobs/{digest}")[0] == 200}
+            self.gateway.start()
+            self.proxy.reset()
+            self.succeeds(self.push(self.name(repository)))
+            sent = {r.path.rsplit("digest=", 1)[1].replace("%3A", ":"): r.received for r in self.proxy.requests
+                    if r.method == "PUT" and not r.is_manifest}
+            self.assertEqual(sent, {digest: len(data) for digest, data in self.model.blobs.items() if digest not in there})
+            self.assertEqual(self.registry.request("GET", f"/v2/{repository}/manifests/latest", None, {
+                "Accept": registry.MANIFEST})[2], self.model.manifest)
+            self.assertEqual(check_store(self.root, self.registry.host), self.model.manifest)
+            self.gateway.request("DELETE", "/api/delete", {"model": self.name(repository)})
+
+    @plain.skipIf(is_sanitized(), "nothing is loaded before the sanitizer")
+    def test_slow_disk(self):
+        """Each sync takes long: nobody else waits for that, and the client hears of it."""
+        self.gateway = self.serve(LD_PRELOAD=os.environ["EASEL_SLOW_SYNC"], EASEL_MODELS=os.path.join(self.folder, "slow"))
+        slowest, answers = 0, []
+        thread = threading.Thread(target=lambda: answers.append(self.pull()))
+        began = time.monotonic()
+        thread.start()
+        while thread.is_alive():
+            asked = time.monotonic()
+            self.gateway.get("/api/version")
+            slowest = max(slowest, time.monotonic() - asked)
+            thread.join(0.02)
+        self.succeeds(answers[0])
+        self.assertGreater(time.monotonic() - began, 3)
+        self.assertLess(slowest, 1.5)              # a tag alone takes a dozen
+
     def test_memory_and_responsiveness(self):
         """A blob much larger than what may be held; others are answered meanwhile."""
         Model("large", [300 * MIB, *[MIB] * 20]).put(self.registry, "library/large")
@@ -190,6 +243,26 @@ class FullDisk(TransferTest):
         Model("room", [5 * MIB]).put(self.registry, "library/room")
         self.fails(self.pull(self.name("library/room")), f"^no space left on device: {self.disk} has .* are needed")
         self.assertEqual(self.proxy.blob_requests(), [])
+
+    def test_full_at_every_stage(self):
+        """One more file can be made each time, until the pull succeeds."""
+        model = Model("stages", [3000, 70]).put(self.registry, "library/stages")
+        failed = 0
+        for left in range(40):
+            files = os.statvfs(self.disk)
+            subprocess.run(["mount", "-o", f"remount,nr_inodes={files.f_files - files.f_ffree + left}", self.disk], check=True)
+            answer = self.pull(self.name("library/stages"))
+            if answer.lines[-1] == {"status": "success"}:
+                break
+            self.fails(answer, f"{self.disk}/.*: No space left on device$")
+            check_store(self.disk)
+            left_over = [os.path.join(folder, name) for folder, _, names in os.walk(self.disk) for name in names]
+            self.assertEqual([name for name in left_over if "/manifests" in name], [])
+            self.assertEqual([name for name in left_over if "/blobs/" in name and not re.fullmatch(
+                "sha256-[0-9a-f]{64}(.tmp)?", os.path.basename(name))], [])
+            failed += 1
+        self.assertGreater(failed, 5)
+        self.assertEqual(check_store(self.disk, self.proxy.host, "library/stages"), model.manifest)
 
     def test_full_while_writing(self):
         Model("full", [3 * MIB]).put(self.registry, "library/full")

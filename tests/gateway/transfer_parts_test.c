@@ -93,6 +93,28 @@ static void test_addresses(void **state)
 	assert_string_equal(host, "");
 }
 
+static void test_places(void **state)
+{
+	static const struct { const char *url, *host; int port; } rows[] = {
+		{ "https://Host/x", "host", 443 }, { "http://u:p@h:7/x", "h", 7 }, { "http://[::1]:8/", "::1", 8 },
+		{ "http://0x7f.1/", "127.0.0.1", 80 }, { "https://2130706433:5/", "127.0.0.1", 5 }, { "/x", "", 0 },
+	};
+	static const struct { const char *proxy; int port; } proxies[] = {
+		{ "http://p:3128", 3128 }, { "p:8", 8 }, { "p", 1080 }, { "https://p/", 443 }, { "socks5://p:9", 9 },
+	};
+	char host[URL_HOST_SIZE];
+	int port;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		url_place(rows[i].url, host, &port);
+		assert_string_equal(host, rows[i].host);
+		assert_int_equal(port, rows[i].port);
+	}
+	for (size_t i = 0; i < sizeof(proxies) / sizeof(proxies[0]); i++)
+		assert_int_equal(url_proxy_port(proxies[i].proxy), proxies[i].port);
+}
+
 static void test_waits(void **state)
 {
 	(void)state;
@@ -182,7 +204,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_challenges), cmocka_unit_test(test_token_address),
-		cmocka_unit_test(test_addresses), cmocka_unit_test(test_waits), cmocka_unit_test(test_images),
+		cmocka_unit_test(test_addresses), cmocka_unit_test(test_places), cmocka_unit_test(test_waits),
+		cmocka_unit_test(test_images),
 		cmocka_unit_test(test_keys), cmocka_unit_test(test_sites),
 	};
 

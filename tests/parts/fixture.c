@@ -61,7 +61,7 @@ void fixture_open_quantised(struct fixture *f, struct vk *vk, const char *model_
 	struct err err = { 0 };
 
 	import(f, model_folder, quantize);
-	if (pipeline_open(vk, f->store, f->manifest, NULL, NULL, &f->pipeline, &err) < 0)
+	if (pipeline_open(vk, f->store, f->manifest, &(struct pipeline_loading){ 0 }, &f->pipeline, &err) < 0)
 		fail_msg("%s: %s", model_folder, err.text);
 }
 

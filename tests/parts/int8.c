@@ -37,7 +37,7 @@ static struct drawing draw(struct fixture *f, const char *kernels, const struct 
 
 	setenv("EASEL_KERNELS", kernels, 1);
 	pipeline_close(&f->pipeline);
-	if (pipeline_open(vk, f->store, f->manifest, NULL, NULL, &f->pipeline, &err) < 0 ||
+	if (pipeline_open(vk, f->store, f->manifest, &(struct pipeline_loading){ 0 }, &f->pipeline, &err) < 0 ||
 	    fixture_png(f->pipeline, request, &hooks, &d.png, &err) < 0)
 		fail_msg("%s", err.text);
 	d.bytes = pipeline_weight_bytes(f->pipeline);

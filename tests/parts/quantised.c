@@ -95,7 +95,7 @@ static void expect_alike(struct fixture *f, const struct buf *want, double most)
 	struct err err;
 
 	pipeline_close(&f->pipeline);
-	if (pipeline_open(vk, f->store, f->manifest, NULL, NULL, &f->pipeline, &err) < 0)
+	if (pipeline_open(vk, f->store, f->manifest, &(struct pipeline_loading){ 0 }, &f->pipeline, &err) < 0)
 		fail_msg("%s", err.text);
 	got = draw(f->pipeline, 0, 64, 2);
 	if (fixture_squares(&got.png, want) > most)

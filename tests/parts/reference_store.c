@@ -50,7 +50,7 @@ static void test_same_picture(void **unused)
 
 	(void)unused;
 	unpack(&f);
-	if (pipeline_open(vk, f.store, f.manifest, NULL, NULL, &f.pipeline, &err) < 0)
+	if (pipeline_open(vk, f.store, f.manifest, &(struct pipeline_loading){ 0 }, &f.pipeline, &err) < 0)
 		fail_msg("%s", err.text);
 	recorded_check(f.pipeline, &rec);
 	fixture_close(&f);

@@ -10,18 +10,21 @@
 
 #include <cmocka.h>
 
+#include "runner/pipeline_private.h"
 #include "runner/vk/testing.h"
 #include "tests/golden.h"
 #include "tests/ops/vk/device.h"
 #include "tests/parts/fixture.h"
 #include "tests/temp.h"
 
+#define PROMPT "a small cat"
+
 static struct vk *vk;
 
 static struct buf draw(struct fixture *f)
 {
 	const struct pipeline_request request = {
-		.prompt = "a small cat", .width = 64, .height = 64, .steps = 1, .seed = 3,
+		.prompt = PROMPT, .width = 64, .height = 64, .steps = 1, .seed = 3,
 		.cfg_truncation = 1,
 	};
 	struct buf png = BUF_INIT(1 << 20);
@@ -34,18 +37,21 @@ static struct buf draw(struct fixture *f)
 
 static void open_model(struct fixture *f)
 {
+	const struct pipeline_loading loading = { .prompt = PROMPT };
 	struct err err;
 
-	if (pipeline_open(vk, f->store, f->manifest, NULL, NULL, &f->pipeline, &err) < 0)
+	if (pipeline_open(vk, f->store, f->manifest, &loading, &f->pipeline, &err) < 0)
 		fail_msg("%s", err.text);
 }
 
+/* Where weights are copied, loading encodes the first prompt on the way. */
 static void expect_same(struct fixture *f, const struct buf *want)
 {
 	struct buf got;
 
 	pipeline_close(&f->pipeline);
 	open_model(f);
+	assert_true(!f->pipeline->captions.first == vk_limits(vk)->shares_memory);
 	got = draw(f);
 	assert_int_equal(got.len, want->len);
 	assert_memory_equal(got.data, want->data, got.len);

@@ -62,14 +62,13 @@ const char *vk_type_name(enum vk_type t)
 }
 
 int pipeline_open(struct vk *vk, struct store *s, const struct manifest *m,
-		  void (*progress)(void *, uint64_t, uint64_t), void *context,
-		  struct pipeline **ret, struct err *err)
+		  const struct pipeline_loading *loading, struct pipeline **ret, struct err *err)
 {
 	(void)s;
 	if (m->n_layers == 0)
 		return err_set(err, -EINVAL, "the model has no tensors");
 	for (uint64_t i = 1; i <= 4; i++)
-		progress(context, i * 25, 100);
+		loading->progress(loading->context, i * 25, 100);
 	*ret = calloc(1, sizeof **ret);
 	(*ret)->vk = vk;
 	return 0;

@@ -150,6 +150,50 @@ static void sharded_folder(void **state)
 	world_finish(&w);
 }
 
+static uint64_t elements_of(const char *model, const char *file)
+{
+	struct safetensors st;
+	uint64_t n = 0;
+
+	assert_int_equal(safetensors_map(folder_path(model, file), &st, NULL), 0);
+	for (size_t i = 0; i < st.n_tensors; i++)
+		n += st_tensor_elements(&st.tensors[i]);
+	safetensors_finish(&st);
+	return n;
+}
+
+/* As the headers of the sources sum up, each component's and all. */
+static void parameter_counts(void **state)
+{
+	struct import_result result;
+	struct manifest *m;
+	struct world w;
+	uint64_t encoder, transformer, vae;
+	json_t *index, *counts;
+	char *text;
+
+	(void)state;
+	world_init(&w, "zimage-a");
+	/* A variant beside the one file is not taken, nor counted. */
+	folder_write(w.model, "vae/diffusion_pytorch_model.fp16.safetensors", "x", 1);
+	world_must_import(&w, (struct msg_import){ 0 }, &result);
+	m = world_manifest(&w, "m");
+	text = world_blob(&w, manifest_find(m, MEDIA_JSON, "model_index.json"));
+	index = json_loads(text, 0, NULL);
+	counts = json_object_get(index, "parameter_counts");
+	encoder = elements_of(w.model, "text_encoder/model.safetensors");
+	transformer = elements_of(w.model, TRANSFORMER);
+	vae = elements_of(w.model, VAE_WEIGHTS);
+	assert_int_equal(json_integer_value(json_object_get(counts, "text_encoder")), encoder);
+	assert_int_equal(json_integer_value(json_object_get(counts, "transformer")), transformer);
+	assert_int_equal(json_integer_value(json_object_get(counts, "vae")), vae);
+	assert_int_equal(json_integer_value(json_object_get(index, "parameter_count")), encoder + transformer + vae);
+	json_decref(index);
+	free(text);
+	manifest_free(m);
+	world_finish(&w);
+}
+
 /* The reference made a model of the same folder: same layers in the same order. */
 static void same_as_the_reference(void **state)
 {
@@ -213,6 +257,9 @@ static void same_input_same_digest(void **state)
 	world_init(&b, "zimage-a");
 	world_must_import(&a, (struct msg_import){ 0 }, &first);
 	world_must_import(&b, (struct msg_import){ 0 }, &second);
+	assert_string_equal(first.digest, second.digest);
+	world_must_import(&a, (struct msg_import){ .model = TEXT("q"), .quantize = TEXT("int8") }, &first);
+	world_must_import(&b, (struct msg_import){ .model = TEXT("q"), .quantize = TEXT("int8") }, &second);
 	assert_string_equal(first.digest, second.digest);
 
 	/* Under another name nothing but the tag is new. */
@@ -297,6 +344,26 @@ static void from_a_model(void **state)
 	assert_int_equal(world_import(&w, (struct msg_import){ .from = TEXT("nothing") }, &result, &err),
 			 -ENOENT);
 	assert_string_equal(err.text, "model 'nothing:latest' not found");
+
+	/* What the request says of the config, on top of what it says already. */
+	json_t *info = json_pack("{ss ss ss si s[ss]}", "model_family", "f", "parameter_size", "1B", "quantization_level",
+				 "Q9", "context_length", 77, "capabilities", "image", "more");
+
+	world_must_import(&w, (struct msg_import){ .from = TEXT("base"), .info = info }, &result);
+	manifest_free(m);
+	m = world_manifest(&w, "m");
+	text = world_blob(&w, &m->config);
+	assert_non_null(strstr(text, "\"model_family\":\"f\",\"model_families\":[\"f\"],\"model_type\":\"1B\","
+				     "\"file_type\":\"Q9\""));
+	assert_non_null(strstr(text, "\"capabilities\":[\"image\",\"more\"],\"context_length\":77,"));
+	free(text);
+	world_must_import(&w, (struct msg_import){ .info = info, .quantize = TEXT("int8") }, &result);
+	manifest_free(m);
+	m = world_manifest(&w, "m");
+	text = world_blob(&w, &m->config);
+	assert_non_null(strstr(text, "\"file_type\":\"Q9\""));
+	free(text);
+	json_decref(info);
 
 	/* Edited in place. */
 	world_must_import(&w, (struct msg_import){ .model = TEXT("m"), .from = TEXT("m"),
@@ -400,7 +467,8 @@ static void replaced_blobs_go(void **state)
 	world_finish(&w);
 }
 
-static void check_disk_full(struct world *w, const char *size)
+/* early: nothing was written yet. */
+static void check_disk_full(struct world *w, const char *size, bool early)
 {
 	struct import_result result;
 	struct err err = { 0 };
@@ -416,6 +484,17 @@ static void check_disk_full(struct world *w, const char *size)
 	umount2(w->store, MNT_DETACH);
 	assert_int_equal(r, -ENOSPC);
 	assert_non_null(strstr(err.text, "space"));
+	if (early) {
+		unsigned long long needed = 0, available = 0;
+		const char *bytes = strchr(err.text, '(');
+
+		/* "needs 2.4 MB (2400000 bytes), 1.0 MB (1000000 bytes) are free" */
+		assert_non_null(bytes);
+		assert_int_equal(sscanf(bytes, "(%llu bytes), %*s %*s (%llu bytes) are free", &needed, &available), 2);
+		assert_true(needed > 2 * 1162931 && needed < 4 * 1162931 + (1 << 20));
+		assert_true(available > 0 && available <= 1 << 20);
+		assert_null(strstr(w->statuses, "importing " TRANSFORMER));
+	}
 	assert_int_equal(left, 0);
 }
 
@@ -428,9 +507,9 @@ static void disk_full(void **state)
 		skip();
 	world_init(&w, "zimage-a");
 	assert_int_equal(mkdir(w.store, 0755), 0);
-	check_disk_full(&w, "size=1m");
+	check_disk_full(&w, "size=1m", true);
 	/* Room by the count of bytes, but not of files. */
-	check_disk_full(&w, "size=64m,nr_inodes=40");
+	check_disk_full(&w, "size=64m,nr_inodes=40", false);
 	world_finish(&w);
 }
 
@@ -439,6 +518,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole_folder),
 		cmocka_unit_test(sharded_folder),
+		cmocka_unit_test(parameter_counts),
 		cmocka_unit_test(same_as_the_reference),
 		cmocka_unit_test(cache_layout),
 		cmocka_unit_test(same_input_same_digest),

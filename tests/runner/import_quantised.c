@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -61,7 +62,49 @@ static void expect_array(const struct safetensors *st, const char *name, const c
 	assert_memory_equal(data_of(st, t), want, bytes);
 }
 
-/* The layer's blob is what the plain one's floats are encoded to. */
+/* How far an element may be from its code's value, given its group's least and largest. */
+static float bound_of(enum quant_format format, float w, float lo, float hi)
+{
+	const float most = fmaxf(fabsf(lo), fabsf(hi)), range = hi - lo;
+
+	switch (format) {
+	/* Half a step, up to one more where the edge was rounded to a code; scale and bias are rounded, too. */
+	case QUANT_INT8: return 1.55f * range / 255 + (range + 2 * most) / 256;
+	case QUANT_INT4: return 1.55f * range / 15 + (range + 2 * most) / 256;
+	/* Three bits of mantissa, or half of the least step. */
+	case QUANT_MXFP8: return fabsf(w) / 16 + most / 448 / 512;
+	/* Half of the step from 4 to 6, by a scale that may be twice what it need be, or nearly that. */
+	case QUANT_MXFP4: return most / 3;
+	default: return most / 4;
+	}
+}
+
+static void check_errors(const struct quant_rows *r, const float *floats, uint32_t rows, const char *name)
+{
+	const uint32_t cols = r->cols, group = r->quant.group;
+	float *got = malloc(cols * sizeof *got);
+
+	for (uint32_t i = 0; i < rows; i++) {
+		const float *want = floats + (size_t)i * cols;
+
+		quant_decode(r, i, 0, cols, got);
+		for (uint32_t k = 0; k < cols; k += group) {
+			float lo = want[k], hi = want[k];
+
+			for (uint32_t j = k; j < k + group; j++) {
+				lo = fminf(lo, want[j]);
+				hi = fmaxf(hi, want[j]);
+			}
+			for (uint32_t j = k; j < k + group; j++)
+				if (!(fabsf(got[j] - want[j]) <= bound_of(r->quant.format, want[j], lo, hi)))
+					fail_msg("%s [%u, %u]: %g for %g, group from %g to %g", name, i, j, got[j],
+						 want[j], lo, hi);
+		}
+	}
+	free(got);
+}
+
+/* The layer's blob is what the plain one's floats are encoded to, and decodes to nearly them. */
 static void check_blob(struct world *w, const struct layer *plain, const struct layer *layer, const struct type *type)
 {
 	struct safetensors from, st;
@@ -95,6 +138,8 @@ static void check_blob(struct world *w, const struct layer *plain, const struct 
 	assert_string_equal(layer->dtype, type->stored);
 	assert_int_equal(json_integer_value(json_array_get(layer->shape, 1)), t->shape[1]);
 	assert_int_equal(layer->size, st.file_size);
+	check_errors(&(struct quant_rows){ .quant = q, .cols = (uint32_t)t->shape[1], .data = arrays[0],
+					   .scale = arrays[1], .bias = arrays[2] }, floats, (uint32_t)t->shape[0], layer->name);
 	free(floats);
 	for (int i = 0; i < 3; i++)
 		free(arrays[i]);

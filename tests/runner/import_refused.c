@@ -140,6 +140,68 @@ static void eight_bit_float(const char *m)
 	folder_set_header(m, TRANSFORMER, header);
 }
 
+/* ---- weights that other programs quantised ---- */
+
+static void set_config(const char *m, const char *member, json_t *value)
+{
+	json_t *config = folder_json(m, "transformer/config.json");
+
+	json_object_set_new(config, member, value);
+	folder_write_json(m, "transformer/config.json", config);
+}
+
+static void mlx_config(const char *m)
+{
+	set_config(m, "quantization", json_pack("{si si}", "group_size", 64, "bits", 4));
+}
+
+/* As its newer versions write it, for programs that look for that member. */
+static void mlx_copied_config(const char *m)
+{
+	set_config(m, "quantization_config", json_pack("{si si}", "group_size", 32, "bits", 8));
+}
+
+static void bitsandbytes_config(const char *m)
+{
+	set_config(m, "quantization_config", json_pack("{ss sb}", "quant_method", "bitsandbytes", "load_in_4bit", 1));
+}
+
+/* A tensor of another name and type in the place of one, which keeps its bytes. */
+static void rename_tensor(const char *m, const char *from, const char *to, const char *dtype, json_t *shape)
+{
+	json_t *header = folder_header(m, TRANSFORMER), *tensor = json_incref(json_object_get(header, from));
+
+	json_object_del(header, from);
+	json_object_set_new(tensor, "dtype", json_string(dtype));
+	json_object_set_new(tensor, "shape", shape);
+	json_object_set_new(header, to, tensor);
+	folder_set_header(m, TRANSFORMER, header);
+}
+
+#define TO_Q "layers.0.attention.to_q"
+
+static void mlx_tensors(const char *m)
+{
+	rename_tensor(m, TO_Q ".weight", TO_Q ".scales", "BF16", json_pack("[ii]", 64, 64));
+}
+
+static void compressed_tensors(const char *m)
+{
+	set_config(m, "quantization_config", json_pack("{ss ss}", "quant_method", "compressed-tensors",
+						       "format", "pack-quantized"));
+	rename_tensor(m, TO_Q ".weight", TO_Q ".weight_packed", "I32", json_pack("[ii]", 64, 32));
+}
+
+static void bitsandbytes_tensors(const char *m)
+{
+	rename_tensor(m, TO_Q ".weight", TO_Q ".weight.quant_state.bitsandbytes__nf4", "U8", json_pack("[i]", 8192));
+}
+
+static void nameless_bytes(const char *m)
+{
+	rename_tensor(m, TO_Q ".weight", TO_Q ".weight", "U8", json_pack("[ii]", 64, 128));
+}
+
 static void odd_heads(const char *m)
 {
 	json_t *config = folder_json(m, "transformer/config.json");
@@ -252,6 +314,13 @@ static const struct wrong {
 	{ "wrong shape", "zimage-a", wrong_shape, { "all_x_embedder.2-1.weight" } },
 	{ "missing tensor", "zimage-a", missing_tensor, { "layers.1.attention.to_q.weight" } },
 	{ "fp8", "zimage-a", eight_bit_float, { "F8_E5M2", "layers.0.attention.to_q.weight" } },
+	{ "MLX by config", "zimage-a", mlx_config, { "transformer/config.json", "MLX (4 bits, groups of 64)", "--quantize" } },
+	{ "MLX by its copy", "zimage-a", mlx_copied_config, { "MLX (8 bits, groups of 32)", "bf16" } },
+	{ "bitsandbytes", "zimage-a", bitsandbytes_config, { "transformer/config.json", "bitsandbytes", "bf16" } },
+	{ "MLX by tensors", "zimage-a", mlx_tensors, { TRANSFORMER, "MLX", TO_Q ".scales" } },
+	{ "compressed-tensors", "zimage-a", compressed_tensors, { TRANSFORMER, "compressed-tensors", "weight_packed" } },
+	{ "bitsandbytes' tensors", "zimage-a", bitsandbytes_tensors, { TRANSFORMER, "bitsandbytes" } },
+	{ "bytes of nobody", "zimage-a", nameless_bytes, { TRANSFORMER, "another program", TO_Q ".weight is U8" } },
 	{ "heads do not divide", "zimage-a", odd_heads, { "transformer/config.json" } },
 	{ "bad config", "zimage-a", bad_config, { "failed to parse vae/config.json" } },
 	{ "bad tokenizer", "zimage-a", bad_tokenizer, { "failed to parse tokenizer/tokenizer.json" } },
