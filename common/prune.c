@@ -263,7 +263,7 @@ void store_free_partials(const struct store *s, bool (*wanted)(const void *conte
 	snprintf(path, sizeof path, "%s/blobs", s->root);
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir))) {
-		if (!is_partial_of(entry->d_name, digest) || wanted(context, digest))
+		if (!is_partial_of(entry->d_name, digest) || (wanted && wanted(context, digest)))
 			continue;
 		snprintf(path, sizeof path, "%s/blobs/%s", s->root, entry->d_name);
 		free_partial(path);

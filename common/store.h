@@ -146,7 +146,7 @@ int store_pending_add(struct store *s, const char *digest, const void *bytes, si
 void store_pending_remove(struct store *s, const char *digest);
 /*
  * Where space is needed: frees what interrupted pulls have of blobs, but not of those that
- * wanted() names, of pulls under way, or younger than an hour. Any process may.
+ * wanted() names (NULL: none), of pulls under way, or younger than an hour. Any process may.
  */
 void store_free_partials(const struct store *s, bool (*wanted)(const void *context, const char *digest),
 			 const void *context);

@@ -14,6 +14,7 @@
 #include "common/text.h"
 #include "common/timefmt.h"
 #include "gateway/bodies.h"
+#include "gateway/catalog.h"
 #include "gateway/imports.h"
 #include "gateway/models.h"
 #include "gateway/reply.h"
@@ -268,7 +269,7 @@ static int check(struct creation *c, struct err *err)
 	if (r == 0)
 		r = check_source(c, err);
 	if (r == 0)
-		r = store_resolve(c->gw->store, &c->name, &c->name, err);
+		r = catalog_resolve(c->gw->catalog, &c->name, &c->name, err);
 	return r;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "gateway/bodies.h"
+#include "gateway/catalog.h"
 #include "gateway/models.h"
 #include "gateway/pool.h"
 #include "gateway/reply.h"
@@ -125,7 +126,7 @@ static int begin(struct transfer *t, const struct transfer_body *b, const char *
 		r = err_set(err, -EINVAL, "username and password are not supported here; see "
 			    "docs/REGISTRIES.md");
 	if (r == 0)
-		r = store_resolve(t->gw->store, &t->name, &t->name, err);
+		r = catalog_resolve(t->gw->catalog, &t->name, &t->name, err);
 	if (r == 0)
 		r = t->direction->start(t, &t->name, b->insecure, err);
 	return r;

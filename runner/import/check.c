@@ -73,18 +73,30 @@ int check_model(struct plan *p, struct err *err)
 	return r;
 }
 
+static int free_space(const char *path, uint64_t *ret, struct err *err)
+{
+	struct statvfs fs;
+
+	if (statvfs(path, &fs) < 0)
+		return err_errno(err, errno, "cannot tell the free space of %s", path);
+	*ret = (uint64_t)fs.f_bavail * fs.f_frsize;
+	return 0;
+}
+
 int check_space(const struct plan *p, const struct store *s, struct err *err)
 {
 	char path[PATH_MAX], needed[32], available[32];
-	struct statvfs fs;
-	uint64_t bytes = plan_bytes(p), free_bytes;
+	uint64_t bytes = plan_bytes(p), free_bytes = 0;
+	int r;
 
 	snprintf(path, sizeof path, "%s/blobs", store_root(s));
-	if (statvfs(path, &fs) < 0)
-		return err_errno(err, errno, "cannot tell the free space of %s", path);
-	free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
-	if (bytes <= free_bytes)
-		return 0;
+	r = free_space(path, &free_bytes, err);
+	if (r == 0 && bytes > free_bytes) {
+		store_free_partials(s, NULL, NULL);
+		r = free_space(path, &free_bytes, err);
+	}
+	if (r < 0 || bytes <= free_bytes)
+		return r;
 	human_bytes(bytes, needed, sizeof needed);
 	human_bytes(free_bytes, available, sizeof available);
 	return err_set(err, -ENOSPC, "not enough disk space in %s: needs %s (%" PRIu64 " bytes), "

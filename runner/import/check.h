@@ -11,7 +11,7 @@
  * that is wrong.
  */
 int check_model(struct plan *p, struct err *err);
-/* -ENOSPC with needed and free bytes. */
+/* -ENOSPC with needed and free bytes, when not even freeing what pulls left would do. */
 int check_space(const struct plan *p, const struct store *s, struct err *err);
 
 #endif

@@ -1,7 +1,7 @@
 """kill -9 at random points of create, copy, delete and of a start's sweep: what was answered
 holds, every tag is whole, the next start works and leaves nothing over.
 
-EASEL_CRASH_ROUNDS=5000 makes it long, EASEL_CRASH_SECONDS bounds it (30), EASEL_CRASH_SEED
+EASEL_CRASH_ROUNDS=5000 makes it long, EASEL_CRASH_SECONDS bounds it (120), EASEL_CRASH_SEED
 repeats the choices of one run, as far as the machine's timing lets it.
 """
 import hashlib
@@ -21,7 +21,7 @@ import unittest
 from harness import PATIENCE, SOURCE, Server, alive, binary, wait_for
 
 ROUNDS = int(os.environ.get("EASEL_CRASH_ROUNDS", "500"))
-SECONDS = float(os.environ.get("EASEL_CRASH_SECONDS", "30" if ROUNDS <= 500 else "1e9"))
+SECONDS = float(os.environ.get("EASEL_CRASH_SECONDS", "120" if ROUNDS <= 500 else "1e9"))
 WORLDS = 3                      # side by side: a server mostly waits for its death
 SEED = os.environ.get("EASEL_CRASH_SEED", str(random.randrange(1 << 30)))
 

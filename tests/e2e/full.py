@@ -76,6 +76,19 @@ class Full(unittest.TestCase):
     def by_bytes(self, ask, undo, stages, steps):
         return self.sweep(ask, undo, stages, steps, lambda size, inodes, more: self.disk.limit(size=size + more * PAGE))
 
+    def test_an_interrupted_pull_makes_room(self):
+        partial = os.path.join(self.root, "blobs", f"sha256-{'0' * 64}-partial")
+        self.assertEqual(self.create().status, 200)
+        self.remove_models()
+        size, _ = self.disk.used()
+        with open(partial, "wb") as file:
+            file.write(bytes(16 << 20))
+        self.disk.limit(size=size + (16 << 20) + PAGE)
+        self.assertRegex(self.create().error, "not enough disk space")
+        os.utime(partial, (1e9, 1e9))
+        self.assertEqual(self.create().status, 200)
+        self.assertFalse(os.path.exists(partial))
+
     def create(self, name="m", **members):
         return self.server.post("/api/create", {"model": name, "from": MODEL, "stream": False, **members})
 
