@@ -40,11 +40,6 @@ struct passage {
 	uint32_t h, w;
 };
 
-static uint32_t min_u32(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
 static int plan_side(struct pipeline *p, struct stage_set *set, const struct way *way,
 		     uint32_t side, uint32_t h, uint32_t w, uint64_t *ret, struct err *err)
 {

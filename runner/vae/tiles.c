@@ -24,11 +24,6 @@ struct tiling {
 	float *out;
 };
 
-static uint32_t min_u32(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
 static float *at(const struct tiling *t, const struct part *p, uint32_t y, uint32_t x)
 {
 	return p->data + ((size_t)y * p->w + x) * t->grid->channels;

@@ -5,6 +5,11 @@
 
 #include "common/err.h"
 
+static inline uint32_t min_u32(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 /* A part of the whole, in positions (of the sampler's latent). */
 struct tile {
 	uint32_t y, x, h, w;

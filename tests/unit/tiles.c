@@ -69,11 +69,6 @@ static float *result(const struct parts *p, unsigned i, uint32_t y, uint32_t x)
 	return p->data[i] + ((size_t)y * p->tile[i].w * p->grid->scale + x) * p->grid->channels;
 }
 
-static uint32_t min_u32(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
 static void blend(const struct parts *p, float *to, const float *from, float share)
 {
 	uint32_t c;
