@@ -95,6 +95,7 @@ static void draw_next(struct loaded *l)
 	uint64_t seed = job->seed;
 
 	job_resolve(job, &l->ready, &l->pool->gw->step_cache, &m.generate);
+	log_trace("%s draws: %s", l->model->name, m.generate.prompt);
 	if (job->n_made)
 		job->seed = seed;
 	job->id = ++l->pool->last_id;

@@ -160,6 +160,15 @@ class JsonLog(GatewayTest):
         self.assertNotIn("unspeakable", self.gateway.log())
 
 
+class EverythingLogged(GatewayTest):
+    models = ("ok",)
+    env = {"EASEL_DEBUG": "2"}
+
+    def test_prompt(self):
+        self.gateway.post("/api/generate", {"model": "ok", "prompt": "a red door", "stream": False})
+        self.assertRegex(self.gateway.log(), r'level=TRACE source=gateway msg="ok:latest draws: a red door"')
+
+
 class BadSetting(unittest.TestCase):
     def test_unknown_format(self):
         with self.assertRaisesRegex(AssertionError, 'EASEL_LOG_FORMAT is "xml", must be logfmt or json'):
