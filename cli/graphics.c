@@ -258,14 +258,14 @@ static void put_kitty(const char *text, size_t len)
 	printf("\n");
 }
 
-static void put_base64(enum graphics g, const void *png, size_t len)
+static void put_base64(enum graphics g, const void *file, size_t len)
 {
 	char *text = malloc(base64_size(len) + 1);
 	size_t n;
 
 	if (!text)
 		return;
-	n = base64_encode(png, len, text);
+	n = base64_encode(file, len, text);
 	if (g == GRAPHICS_ITERM2)
 		put_iterm(text, n);
 	else
@@ -293,10 +293,13 @@ static void put_sixel(const void *png, size_t len)
 	buf_finish(&out);
 }
 
-void graphics_show(enum graphics g, const void *png, size_t len)
+void graphics_show(enum graphics g, const void *file, size_t len)
 {
-	if (g == GRAPHICS_SIXEL)
-		put_sixel(png, len);
-	else if (g != GRAPHICS_NONE)
-		put_base64(g, png, len);
+	static const char signature[] = "\x89PNG";
+	const bool png = len >= sizeof signature - 1 && !memcmp(file, signature, sizeof signature - 1);
+
+	if (g == GRAPHICS_SIXEL && png)
+		put_sixel(file, len);
+	else if (g == GRAPHICS_ITERM2 || (g == GRAPHICS_KITTY && png))
+		put_base64(g, file, len);
 }

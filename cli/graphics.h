@@ -20,7 +20,10 @@ enum graphics graphics_detect(void);
  */
 enum graphics graphics_parse(const char *answer);
 
-/* Shows a PNG on standard output, and a new line behind it. */
-void graphics_show(enum graphics g, const void *png, size_t len);
+/*
+ * Shows a picture's file on standard output, and a new line behind it; where the terminal
+ * takes PNGs only, nothing of others.
+ */
+void graphics_show(enum graphics g, const void *file, size_t len);
 
 #endif

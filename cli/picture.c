@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "cli/listing.h"
 #include "cli/picture.h"
@@ -14,6 +15,7 @@
 #include "cli/save.h"
 #include "common/base64.h"
 #include "common/fields.h"
+#include "common/output_format.h"
 #include "common/timefmt.h"
 
 /* ---- the request ---- */
@@ -65,6 +67,21 @@ static void put_attachments(json_t *body, const struct picture_flags *f,
 		json_object_set_new(body, "mask_mode", json_string(f->mask_mode));
 }
 
+/* What the name of the file says that the picture is to be; NULL: nothing, so PNG. */
+static const char *format_of(const char *path)
+{
+	static const struct {
+		const char *extension;
+		enum output_format format;
+	} rows[] = { { ".jpg", OUTPUT_JPEG }, { ".jpeg", OUTPUT_JPEG }, { ".webp", OUTPUT_WEBP } };
+	const char *dot = path ? strrchr(path, '.') : NULL;
+
+	for (size_t i = 0; dot && i < sizeof rows / sizeof *rows; i++)
+		if (!strcasecmp(dot, rows[i].extension))
+			return output_format_name(rows[i].format);
+	return NULL;
+}
+
 /* a NULL: a load, which no flag of a picture concerns. */
 static int make_request(const struct picture_flags *f, const char *model, const char *prompt,
 			const struct attachments *a, json_t **ret, struct err *err)
@@ -79,6 +96,8 @@ static int make_request(const struct picture_flags *f, const char *model, const 
 	if (a) {
 		picture_options_request(f, body);
 		put_attachments(body, f, a);
+		if (format_of(f->output))
+			json_object_set_new(body, "output_format", json_string(format_of(f->output)));
 	}
 	r = put_keep_alive(body, f->keepalive, err);
 	if (r < 0)
@@ -93,7 +112,7 @@ static int make_request(const struct picture_flags *f, const char *model, const 
 struct drawing {
 	struct progress progress;
 	json_t *answer;                 /* the line that ended it */
-	json_t *image;                  /* base64 of the PNG */
+	json_t *image;                  /* base64 of the file */
 };
 
 static int on_line(void *ctx, const json_t *line, struct err *err)

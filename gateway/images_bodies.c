@@ -21,7 +21,7 @@ const struct images_kind images_edits = { "openai.ImageEditRequest", true };
 struct raw_images {
 	struct picture_params picture;
 	struct picture_members members;
-	char *model, *size, *response_format, *quality, *output_format;
+	char *model, *size, *response_format, *quality;
 	json_t *seed, *style, *user, *background, *moderation, *input_fidelity;
 	bool stream;
 	int64_t n, output_compression, partial_images;
@@ -58,7 +58,6 @@ static const struct field images_fields[] = {
 	FIELD(struct raw_images, quality, STR),
 	FIELD(struct raw_images, n, I64),
 	FIELD(struct raw_images, response_format, STR),
-	FIELD(struct raw_images, output_format, STR),
 	{ 0 }
 };
 
@@ -103,9 +102,6 @@ static int check_words(const struct raw_images *raw, struct err *err)
 	if (format && *format && strcmp(format, "b64_json") && strcmp(format, "url"))
 		return err_set(err, -EINVAL,
 			       "response_format must be b64_json or url, not '%.40s'", format);
-	if (output_format_of(raw->output_format) == OUTPUT_FORMATS)
-		return err_set(err, -EINVAL, "output_format must be png, jpeg or webp, not '%.40s'",
-			       raw->output_format);
 	if (raw->n < 1 || raw->n > MAX_COUNT)
 		return err_set(err, -EINVAL, "n must be between 1 and %d", MAX_COUNT);
 	return 0;
@@ -129,8 +125,8 @@ static void take_output(struct raw_images *raw, uint64_t present, struct images_
 	struct picture_params *p = &raw->picture;
 	const bool says = present & 1ull << ROW_OUTPUT_COMPRESSION;
 
-	p->format = output_format_of(raw->output_format);
-	p->quality = says ? (unsigned)raw->output_compression : OUTPUT_QUALITY;
+	if (says)
+		p->quality = (unsigned)raw->output_compression;
 	p->partial_images = (unsigned)raw->partial_images;
 	if (says && p->format == OUTPUT_PNG)
 		ignored_add(&ret->ignored, images_fields[ROW_OUTPUT_COMPRESSION].name);

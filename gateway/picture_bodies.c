@@ -13,7 +13,7 @@
 
 const struct picture_params picture_nothing_said = {
 	.guidance = -1, .cfg_normalization = -1, .cfg_truncation = -1, .effort = 1, .count = 1,
-	.strength = NAN,
+	.strength = NAN, .quality = OUTPUT_QUALITY,
 };
 
 int64_t picture_seed(const json_t *value)
@@ -47,6 +47,14 @@ static int read_step_cache(const char *text, struct picture_params *p, struct er
 	return text && *text ? step_cache_parse(text, &p->step_cache, err) : 0;
 }
 
+static int read_output_format(const char *text, struct picture_params *p, struct err *err)
+{
+	p->format = output_format_of(text);
+	if (p->format < OUTPUT_FORMATS)
+		return 0;
+	return err_set(err, -EINVAL, "output_format must be png, jpeg or webp, not '%.40s'", text);
+}
+
 int picture_finish(struct picture_params *p, const struct picture_members *members,
 		   struct picture_sources *sources, enum picture_dialect dialect,
 		   struct upload *body, struct err *err)
@@ -56,7 +64,8 @@ int picture_finish(struct picture_params *p, const struct picture_members *membe
 	if (said && !(p->strength >= 0 && p->strength <= 1))
 		return err_set(err, -EINVAL, "strength must be between 0 and 1");
 	if (read_mask_mode(members->mask_mode, p, err) < 0 ||
-	    read_step_cache(members->step_cache, p, err) < 0)
+	    read_step_cache(members->step_cache, p, err) < 0 ||
+	    read_output_format(members->output_format, p, err) < 0)
 		return -EINVAL;
 	if (sources->has_mask && !sources->n)
 		return err_set(err, -EINVAL, "mask needs an input image");

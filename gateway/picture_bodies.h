@@ -6,10 +6,10 @@
 /* What the readers of bodies that ask for pictures share; nobody else includes this. */
 #define INT32 .min = INT32_MIN, .max = INT32_MAX
 
-/* Members that bring pictures, and a word each to be checked. A reader's struct has them as its member "members". */
+/* Members that bring pictures, and words to be checked. A reader's struct has them as its member "members". */
 struct picture_members {
 	struct picture_values values;
-	char *mask_mode, *step_cache;
+	char *mask_mode, *step_cache, *output_format;
 };
 #define PICTURE_MEMBER_FIELDS(struct_) \
 	FIELD_AS(struct_, members.values.image, "image", JSON), \
@@ -17,6 +17,7 @@ struct picture_members {
 	FIELD_AS(struct_, members.values.mask, "mask", JSON), \
 	FIELD_AS(struct_, members.mask_mode, "mask_mode", STR), \
 	FIELD_AS(struct_, members.step_cache, "step_cache", STR), \
+	FIELD_AS(struct_, members.output_format, "output_format", STR), \
 	FIELD_AS(struct_, picture.strength, "strength", F64)
 
 /* strength is not a number until it is said. */

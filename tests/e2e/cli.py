@@ -588,6 +588,9 @@ class Run(Cli):
     def test_output(self):
         self.expect(self.drawn("x", "-o", "a.png", lines=[DONE])[0], "Image saved to: a.png\n")
         self.drawn("x", "-oa.png", lines=[DONE])
+        for name, said in (("b.webp", "webp"), ("c.JPG", "jpeg"), ("d.jpeg", "jpeg"), ("e.png", None), ("webp", None)):
+            self.assertEqual(self.drawn("x", "-o", name, lines=[DONE])[1].get("output_format"), said, name)
+            os.unlink(os.path.join(self.folder, name))
         os.mkdir(os.path.join(self.folder, "d"))
         result, _ = self.drawn("!!!", "--output", "d/", lines=[DONE])
         self.assertRegex(result.stdout, r"\AImage saved to: d/image-\d{8}-\d{6}\.png\n\Z")

@@ -108,6 +108,10 @@ class Formats(Outputs):
             self.keep("a." + output_format, fine)
             self.cli("run", "--from", "a." + output_format, "-o", "again.png")
             self.assertEqual(read_png(read_file(self.folder, "again.png")), read_png(png))
+            # The name of the file says what it becomes.
+            self.cli("run", "--from", "a." + output_format, "-o", "again." + output_format)
+            self.assertEqual(self.shown("again." + output_format), self.shown("a." + output_format))
+            self.assertTrue(read_file(self.folder, "again." + output_format).startswith(begin))
             # And it can be drawn from: decoders find what was written.
             answer = self.server.post("/v1/images/edits", {
                 "model": "demo", "prompt": "x", "image": base64.b64encode(fine).decode(), "strength": 0, "steps": 1})

@@ -112,6 +112,14 @@ class Generate(GatewayTest):
         last = self.generate(stream=True, steps=6, step_cache="teacache").lines[-1]
         self.assertEqual(last["steps_reused"], 3)
 
+    def test_output_format(self):
+        for name in ("jpeg", "webp"):
+            drawn = asked(self.generate(output_format=name).json["image"])
+            self.assertEqual((drawn["format"], drawn["quality"]), (name, 100))
+        for name in ("png", "", None):
+            self.assertNotIn("format", asked(self.generate(output_format=name).json["image"]))
+        self.refused(self.generate(output_format="gif"), 400, "output_format must be png, jpeg or webp, not 'gif'")
+
     def test_seeds(self):
         for seed in (0, -1, None):
             answer = self.generate(seed=seed)
