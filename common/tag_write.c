@@ -81,6 +81,7 @@ static int commit(struct staged *form, struct err *err)
 {
 	int r = file_commit(form->temp, form->path, err);
 
+	unlink(form->temp);             /* still there where both were hard links of one file */
 	form->temp[0] = '\0';
 	return r;
 }

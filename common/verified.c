@@ -327,7 +327,7 @@ void verified_note(struct verified *v, const char *digest, const struct stat *st
 bool verified_touch(struct verified *v, const char *digest, uint64_t size, bool *ret_known)
 {
 	char path[PATH_MAX];
-	struct stat st;
+	struct stat st, now;
 	struct mark m;
 	bool there;
 
@@ -339,8 +339,10 @@ bool verified_touch(struct verified *v, const char *digest, uint64_t size, bool 
 		*ret_known = is_on_record(v, digest, &st);
 	if (there)
 		there = utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW) == 0;
-	if (*ret_known && there && lstat(path, &st) == 0) {
-		m = mark_of(digest, &st);
+	/* Other programs may have freed or replaced it meanwhile. */
+	*ret_known = *ret_known && there && lstat(path, &now) == 0 && now.st_ino == st.st_ino;
+	if (*ret_known) {
+		m = mark_of(digest, &now);
 		add(v, &m);
 	}
 	pthread_mutex_unlock(&v->lock);

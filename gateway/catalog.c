@@ -14,11 +14,13 @@
 
 /* Younger than this, a file may change again without its times telling. */
 #define SETTLED_NS INT64_C(1000000000)
+#define WATCH_AGAIN_NS (60 * INT64_C(1000000000))       /* after it could not be */
 #define N_OPENED 4u                     /* manifests kept whole: those that are drawn with */
 
 struct kept {
 	struct catalog_entry entry;     /* listed NULL: broken */
 	struct store_stamp stamp;       /* newest_ns 0: read it again */
+	bool again;                     /* it could not be read for now: the disk will not tell when it can */
 };
 
 /* One whole manifest. */
@@ -31,7 +33,7 @@ struct opened {
 struct catalog {
 	struct store *store;
 	struct tag_watch *watch;        /* NULL: cannot be, or not yet */
-	bool unwatched;                 /* it cannot */
+	int64_t watch_ns;               /* when that may be tried, by the monotonic clock */
 	struct kept **kept;             /* sorted by name */
 	size_t n;
 	const struct catalog_entry **list;      /* of the readable ones, newest first; NULL: to be made */
@@ -183,6 +185,7 @@ static void read_entry(struct catalog *c, struct kept *k)
 	}
 	if (r < 0)
 		log_warn("left out of the list: %s: %s", text, err.text);
+	k->again = r < 0 && r != -EBADMSG && r != -ENOENT && r != -EACCES;
 	if (r < 0 || !is_settled(&k->stamp))
 		k->stamp.newest_ns = 0;
 }
@@ -265,8 +268,10 @@ static int look_at_all(struct catalog *c, struct err *err)
 
 		if (!k)
 			k = make_kept(&names[i]);
-		if (!k)
-			continue;       /* no memory: not in the list this time */
+		if (!k) {
+			r = err_set(err, -ENOMEM, "out of memory");
+			break;
+		}
 		kept[n_kept++] = k;
 		look(c, k);
 	}
@@ -279,7 +284,7 @@ static int look_at_all(struct catalog *c, struct err *err)
 	free(c->kept);
 	c->kept = kept;
 	c->n = n_kept;
-	return 0;
+	return r;
 }
 
 /* ---- what changed ---- */
@@ -367,10 +372,18 @@ static void look_at_blobs(struct catalog *c, struct tag_changes *changes)
 	}
 }
 
+static void look_again(struct catalog *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->kept[i]->again)
+			look(c, c->kept[i]);
+}
+
 static int look_at_changes(struct catalog *c, struct tag_changes *changes)
 {
 	int r = 0;
 
+	look_again(c);
 	look_at_blobs(c, changes);
 	if (changes->n_names)
 		qsort(changes->names, changes->n_names, sizeof(*changes->names), by_name);
@@ -380,23 +393,41 @@ static int look_at_changes(struct catalog *c, struct tag_changes *changes)
 	return r;
 }
 
-static void watch_anew(struct catalog *c)
+static bool is_unwatched(const struct catalog *c)
+{
+	return !c->watch && time_monotonic_ns() < c->watch_ns;
+}
+
+static void unwatch(struct catalog *c)
 {
 	tag_watch_close(c->watch);
-	c->watch = c->unwatched ? NULL : tag_watch_open(store_root(c->store));
-	c->unwatched = !c->watch;
+	c->watch = NULL;
+}
+
+static void watch_anew(struct catalog *c)
+{
+	if (is_unwatched(c))
+		return;
+	unwatch(c);
+	c->watch = tag_watch_open(store_root(c->store));
+	if (!c->watch)
+		c->watch_ns = time_monotonic_ns() + WATCH_AGAIN_NS;
 }
 
 static int refresh(struct catalog *c, struct err *err)
 {
 	struct tag_changes changes = { 0 };
 	bool all = !c->watch || !tag_watch_poll(c->watch, &changes) || look_at_changes(c, &changes) < 0;
+	int r;
 
 	tag_changes_clear(&changes);
 	if (!all)
 		return 0;
 	watch_anew(c);                  /* before the disk is looked at, so that nothing is missed */
-	return look_at_all(c, err);
+	r = look_at_all(c, err);
+	if (r < 0)
+		unwatch(c);             /* what was not seen is not told again */
+	return r;
 }
 
 /* ---- names ---- */
@@ -412,7 +443,7 @@ int catalog_resolve(struct catalog *c, const struct model_name *name, struct mod
 {
 	int r = 0;
 
-	if (c->unwatched || store_has(c->store, name))
+	if (is_unwatched(c) || store_has(c->store, name))
 		return store_resolve(c->store, name, ret, err);
 	r = refresh(c, err);
 	if (r == 0)

@@ -13,13 +13,15 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <linux/magic.h>
+
 #include "common/log.h"
 #include "common/store.h"
 #include "gateway/tag_watch.h"
 
 #define FOLDER_EVENTS (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB | IN_ONLYDIR)
 #define TAG_EVENTS    (FOLDER_EVENTS | IN_CLOSE_WRITE | IN_MODIFY)
-#define BLOB_EVENTS   (IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB | IN_ONLYDIR)
+#define BLOB_EVENTS   (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB | IN_ONLYDIR)
 
 /* What a folder holds: of the parts of a name, those up to here are given by its path. */
 enum depth { DEPTH_HOSTS, DEPTH_NAMESPACES, DEPTH_MODELS, DEPTH_TAGS, DEPTH_ROOT, DEPTH_BLOBS };
@@ -32,13 +34,16 @@ struct folder {
 struct tag_watch {
 	int fd;
 	char *root;
+	struct stat is;                 /* root, when it was opened */
 	struct folder **folders;        /* by watch descriptor; NULL: not watched any more */
 	size_t n_folders;
 	struct tag_changes *changes;    /* of the call under way; NULL while opening */
 	bool lost;
 };
 
-static const char *const trees[] = { "manifests", "manifests-v2" };
+#define BLOBS "blobs"
+static const char *const parts[] = { "manifests", "manifests-v2", BLOBS };
+#define N_PARTS (sizeof(parts) / sizeof(parts[0]))
 
 /* ---- what changed ---- */
 
@@ -136,11 +141,23 @@ static const struct folder *watch(struct tag_watch *w, const char *path, enum de
 	return NULL;
 }
 
-static bool is_folder(const char *path, unsigned char type)
+/* What readdir() says of an entry, also where the file system does not tell. */
+static unsigned char type_of(const char *path, unsigned char type)
 {
 	struct stat st;
 
-	return type == DT_DIR || (type == DT_UNKNOWN && lstat(path, &st) == 0 && S_ISDIR(st.st_mode));
+	return type == DT_UNKNOWN && lstat(path, &st) == 0 ? IFTODT(st.st_mode) : type;
+}
+
+static void watch_all(struct tag_watch *w, const char *path, enum depth depth);
+
+/* Something in a folder of folders. Where a link leads to may change without a note in here. */
+static void watch_below(struct tag_watch *w, const char *path, unsigned char type, enum depth depth)
+{
+	if (type == DT_DIR)
+		watch_all(w, path, depth);
+	else if (type == DT_LNK)
+		w->lost = true;
 }
 
 /* A folder and all below. What lies in there may be older than the watch, so it is noted. */
@@ -151,53 +168,69 @@ static void watch_all(struct tag_watch *w, const char *path, enum depth depth)
 	struct dirent *entry;
 	DIR *dir = f ? opendir(path) : NULL;
 
+	if (f && !dir && errno != ENOENT)
+		w->lost = true;
 	while (dir && !w->lost && (entry = readdir(dir))) {
 		if (entry->d_name[0] == '.')
 			continue;
 		if ((size_t)snprintf(below, sizeof(below), "%s/%s", path, entry->d_name) >= sizeof(below))
 			continue;
-		if (!is_folder(below, entry->d_type))
+		if (depth == DEPTH_TAGS)
 			note_tag(w, f, entry->d_name);
-		else if (depth < DEPTH_TAGS)
-			watch_all(w, below, depth + 1);
+		else
+			watch_below(w, below, type_of(below, entry->d_type), depth + 1);
 	}
 	if (dir)
 		closedir(dir);
 }
 
+#define LUSTRE_MAGIC 0x0bd00bd0u
+#define GFS2_MAGIC   0x01161970u
+#define VBOXSF_MAGIC 0x786f4256u        /* which the kernel's header does not have */
+
 /* Where others may write without this machine's kernel. */
-static bool is_remote(const char *root)
+static bool is_remote(const char *path)
 {
 	static const unsigned remote[] = {
-		0x6969, 0xff534d42, 0xfe534d42, 0x517b, 0x65735546, 0x01021997, 0x00c36400, 0x5346414f, 0x0bd00bd0,
+		NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC, FUSE_SUPER_MAGIC,
+		V9FS_MAGIC, CEPH_SUPER_MAGIC, AFS_SUPER_MAGIC, OCFS2_SUPER_MAGIC, LUSTRE_MAGIC, GFS2_MAGIC, VBOXSF_MAGIC,
 	};
 	struct statfs fs;
 
-	if (statfs(root, &fs) < 0)
-		return true;
+	if (statfs(path, &fs) < 0)
+		return errno != ENOENT;
 	for (size_t i = 0; i < sizeof(remote) / sizeof(remote[0]); i++)
 		if ((unsigned)fs.f_type == remote[i])
 			return true;
 	return false;
 }
 
+/* One of the store's three folders, which may be a mount of its own; none is fine. */
+static void watch_part(struct tag_watch *w, const char *name, enum depth depth)
+{
+	char path[PATH_MAX];
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s", w->root, name) >= sizeof(path) || is_remote(path))
+		w->lost = true;
+	else if (depth == DEPTH_BLOBS)
+		watch(w, path, depth);
+	else
+		watch_all(w, path, depth);
+}
+
 struct tag_watch *tag_watch_open(const char *root)
 {
 	struct tag_watch *w = calloc(1, sizeof(*w));
-	char path[PATH_MAX];
 
 	if (!w)
 		return NULL;
 	w->root = strdup(root);
 	w->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	w->lost = !w->root || w->fd < 0 || is_remote(root);
+	w->lost = !w->root || w->fd < 0 || stat(root, &w->is) < 0 || is_remote(root);
 	if (!w->lost)
 		watch(w, root, DEPTH_ROOT);
-	for (size_t i = 0; i < sizeof(trees) / sizeof(trees[0]) && !w->lost; i++)
-		if ((size_t)snprintf(path, sizeof(path), "%s/%s", root, trees[i]) < sizeof(path))
-			watch_all(w, path, DEPTH_HOSTS);
-	if (!w->lost && (size_t)snprintf(path, sizeof(path), "%s/blobs", root) < sizeof(path))
-		watch(w, path, DEPTH_BLOBS);
+	for (size_t i = 0; i < N_PARTS && !w->lost; i++)
+		watch_part(w, parts[i], !strcmp(parts[i], BLOBS) ? DEPTH_BLOBS : DEPTH_HOSTS);
 	if (!w->lost)
 		return w;
 	log_debug("models are looked for on the disk each time: %s cannot be watched", root);
@@ -222,20 +255,24 @@ void tag_watch_close(struct tag_watch *w)
 
 static bool is_ours(const char *name)
 {
-	return !strcmp(name, trees[0]) || !strcmp(name, trees[1]) || !strcmp(name, "blobs");
+	for (size_t i = 0; i < N_PARTS; i++)
+		if (!strcmp(name, parts[i]))
+			return true;
+	return false;
 }
 
 /* A folder came, or went: one that was moved takes its tags along without a word. */
 static void on_folder_event(struct tag_watch *w, const struct folder *f, const struct inotify_event *e)
 {
+	const bool is_folder = e->mask & IN_ISDIR;
 	char below[PATH_MAX];
 
-	if (!(e->mask & IN_ISDIR) || e->name[0] == '.' || e->mask & IN_DELETE)
+	if (e->name[0] == '.' || e->mask & IN_DELETE)
 		return;
 	if (e->mask & (IN_MOVED_FROM | IN_ATTRIB))
-		w->lost = true;
+		w->lost = is_folder;
 	else if ((size_t)snprintf(below, sizeof(below), "%s/%s", f->path, e->name) < sizeof(below))
-		watch_all(w, below, f->depth + 1);
+		watch_below(w, below, is_folder ? DT_DIR : type_of(below, DT_UNKNOWN), f->depth + 1);
 }
 
 static void on_event(struct tag_watch *w, const struct inotify_event *e)
@@ -264,12 +301,21 @@ static void on_event(struct tag_watch *w, const struct inotify_event *e)
 	}
 }
 
+/* Moved away, or something mounted over it: nothing in the folder tells. */
+static bool is_there(const struct tag_watch *w)
+{
+	struct stat now;
+
+	return stat(w->root, &now) == 0 && now.st_ino == w->is.st_ino && now.st_dev == w->is.st_dev;
+}
+
 bool tag_watch_poll(struct tag_watch *w, struct tag_changes *changes)
 {
 	_Alignas(struct inotify_event) char data[16384];
 	ssize_t n;
 
 	w->changes = changes;
+	w->lost |= !is_there(w);
 	while (!w->lost && (n = read(w->fd, data, sizeof(data))) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;

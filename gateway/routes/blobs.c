@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/limits.h"
 #include "gateway/reply.h"
 #include "gateway/routes.h"
 
@@ -21,14 +22,6 @@ static const char *digest_text(const struct http_request *q)
 	return q->path + strlen("/api/blobs/");
 }
 
-static bool is_present(struct gateway *gw, const char *digest)
-{
-	uint64_t size;
-
-	return store_blob_stat(gw->store, digest, &size, NULL) == 0 &&
-	       store_blob_touch(gw->store, digest, size);
-}
-
 /* What is not known to be whole is taken again when somebody brings it. */
 static bool is_whole(struct gateway *gw, const char *digest)
 {
@@ -38,8 +31,16 @@ static bool is_whole(struct gateway *gw, const char *digest)
 	       store_blob_reuse(gw->store, digest, size);
 }
 
-/* What is there already, or cannot be stored, is not read. */
-enum http_body blob_begin(struct gateway *gw, struct http_request *q)
+/* Only what takes long to send is taken on trust: who creates of it hashes it. */
+static bool is_present(struct gateway *gw, const char *digest)
+{
+	uint64_t size;
+
+	return is_whole(gw, digest) || (store_blob_stat(gw->store, digest, &size, NULL) == 0 &&
+					size > LIMIT_CONFIG_FILE && store_blob_touch(gw->store, digest, size));
+}
+
+static enum http_body begin(struct gateway *gw, struct http_request *q)
 {
 	char digest[DIGEST_SIZE];
 	struct blob_upload *u;
@@ -51,6 +52,17 @@ enum http_body blob_begin(struct gateway *gw, struct http_request *q)
 	if (!u || blob_writer_begin(gw->store, &u->writer, &u->err) < 0)
 		return HTTP_BODY_DROP;
 	return HTTP_BODY_STREAM;
+}
+
+/* What is there already, or cannot be stored, is not read. */
+enum http_body blob_begin(struct gateway *gw, struct http_request *q)
+{
+	const enum http_body r = begin(gw, q);
+
+	/* What was just found or is being sent is young, which is what keeps it. A hold would last
+	 * as long as the client likes, and no importer could free anything until then. */
+	store_unlock(gw->store);
+	return r;
 }
 
 int blob_write(struct http_request *q, const void *data, size_t len, struct err *err)
@@ -101,8 +113,8 @@ static int look(struct gateway *gw, const struct http_request *q, const char *di
 		return finish(q->sink, digest, err);
 	if (is_present(gw, digest))
 		return 200;
-	if (!strcmp(q->method, "POST"))
-		return err_set(err, -ENOMEM, "out of memory");
+	if (!strcmp(q->method, "POST"))         /* freed while it was sent; or no memory for it */
+		return err_set(err, -EIO, "blob \"%s\" was not kept: send it again", digest);
 	return err_set(err, -ENOENT, "blob \"%s\" not found", digest);
 }
 
@@ -118,7 +130,5 @@ void route_blob(struct gateway *gw, struct http_request *q)
 		reply_error(q, &err);
 	else
 		http_reply(q, r, NULL, NULL);
-	/* What was just found or sent is young, which is what keeps it. A hold would last until
-	 * some tag is written here, and no importer could free anything until then. */
-	store_unlock(gw->store);
+	store_unlock(gw->store);        /* as in blob_begin() */
 }

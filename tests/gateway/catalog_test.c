@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -287,12 +288,128 @@ static void test_kept(void **state)
 	assert_ptr_equal(first, second);
 }
 
+static void open_others(struct place *p)
+{
+	store_close(p->other);
+	assert_int_equal(store_open(p->root, &p->other, NULL), 0);
+}
+
+/* The whole models directory is moved away, and later there again. */
+static void test_other_root(void **state)
+{
+	struct place *p = *state;
+	const struct catalog_entry *const *list;
+	char *aside = malloc(512);
+	size_t n;
+
+	write_tag(p);
+	expect_current(p);
+	snprintf(aside, 512, "%s-aside", p->root);
+	assert_int_equal(rename(p->root, aside), 0);
+	assert_int_equal(catalog_list(p->catalog, &list, &n, NULL), 0);
+	assert_int_equal(n, 0);
+	open_others(p);
+	write_tag(p);
+	expect_current(p);
+	write_tag(p);
+	expect_current(p);
+	temp_remove(aside);
+	expect_current(p);
+}
+
+/* A folder of tags that is a link, there before or made later. */
+static void test_linked_folders(void **state)
+{
+	struct place *p = *state;
+	char from[512], to[512];
+	size_t len;
+	char *text = manifest_of(p, 0, &len);
+
+	temp_write(p->root, "elsewhere/f/one", text, len);
+	temp_write(p->root, "elsewhere/f/two", text, len);
+	path_of(p, "elsewhere", to);
+	for (int i = 0; i < 2; i++) {
+		if (i)                          /* is watched by then */
+			expect_current(p);
+		temp_write(p->root, "manifests/host.example/.keep", "", 0);
+		path_of(p, "manifests/host.example/linked", from);
+		assert_int_equal(symlink(to, from), 0);
+		expect_current(p);
+		temp_write(p->root, "elsewhere/f/three", text, len);
+		expect_current(p);
+		assert_int_equal(unlink(from), 0);
+		expect_current(p);
+		catalog_destroy(p->catalog);
+		assert_int_equal(catalog_create(p->store, &p->catalog, NULL), 0);
+		path_of(p, "elsewhere/f/three", from);
+		assert_int_equal(unlink(from), 0);
+	}
+	free(text);
+}
+
+/* A manifest's blob comes back as a link. */
+static void test_linked_blob(void **state)
+{
+	struct place *p = *state;
+	char digest[DIGEST_SIZE], name[128], path[512], kept[512];
+	struct model_name model = name_of(0);
+	size_t len;
+	char *text = manifest_of(p, 0, &len);
+
+	setenv("EASEL_LEGACY_MANIFESTS", "0", 1);
+	assert_int_equal(store_write(p->other, &model, text, len, NULL), 0);
+	unsetenv("EASEL_LEGACY_MANIFESTS");
+	digest_bytes(text, len, digest);
+	snprintf(name, sizeof(name), "blobs/sha256-%s", digest + 7);
+	path_of(p, name, path);
+	path_of(p, "kept", kept);
+	expect_current(p);
+	assert_int_equal(rename(path, kept), 0);
+	expect_current(p);
+	assert_int_equal(link(kept, path), 0);
+	expect_current(p);
+	free(text);
+}
+
+/* What cannot be looked at for now is looked at the next time. */
+static void test_few_descriptors(void **state)
+{
+	struct place *p = *state;
+	const struct catalog_entry *const *list;
+	struct rlimit old, low;
+	const int first = dup(0);
+	size_t n;
+
+	close(first);
+	write_tag(p);
+	write_tag(p);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	low = old;
+	for (unsigned more = 0; more < 10; more++) {
+		catalog_destroy(p->catalog);
+		assert_int_equal(catalog_create(p->store, &p->catalog, NULL), 0);
+		low.rlim_cur = (rlim_t)first + more;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+		(void)catalog_list(p->catalog, &list, &n, NULL);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+		expect_current(p);
+		write_tag(p);
+		low.rlim_cur = (rlim_t)first + more;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+		(void)catalog_list(p->catalog, &list, &n, NULL);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+		expect_current(p);
+	}
+}
+
 #define PLACE_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PLACE_TEST(test_watched), PLACE_TEST(test_unwatched), PLACE_TEST(test_overflow), PLACE_TEST(test_kept),
+		PLACE_TEST(test_other_root), PLACE_TEST(test_linked_folders), PLACE_TEST(test_linked_blob),
+		PLACE_TEST(test_few_descriptors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 """/api/blobs: what is uploaded lands in the store as it comes, or not at all."""
+import fcntl
 import hashlib
 import os
 import socket
@@ -89,6 +90,47 @@ class Blobs(GatewayTest):
                     wait_for("the temporary file", self.leftovers)
             wait_for("its end", lambda: not self.leftovers())
         self.assertEqual(self.head(digest_of(b"x")).status, 404)
+
+    def may_free(self):
+        """Whether another process could free blobs now."""
+        with open(os.path.join(self.gateway.store.root, ".easel-lock"), "rb+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+    def test_uploads_keep_nobody_from_freeing(self):
+        """Neither one that goes on for long, nor one whose client left in the middle."""
+        known = b"is there"
+        self.gateway.post("/api/blobs/" + digest_of(known), known)
+        for digest in (digest_of(b"x"), digest_of(known)):
+            with self.gateway.connect() as sock:
+                sock.sendall(b"POST /api/blobs/%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf"
+                             % digest.encode())
+                if digest == digest_of(b"x"):
+                    wait_for("the temporary file", self.leftovers)
+                self.assertEqual(self.gateway.get("/api/version").status, 200)
+                self.assertTrue(self.may_free())
+            wait_for("its end", lambda: not self.leftovers())
+            self.assertTrue(self.may_free())
+
+    def test_text_not_known_to_be_whole_is_asked_for_again(self):
+        """If damaged, a model may use it, and no create could free it. A large file would take too long to send."""
+        text = b'{"a": 1}'
+        digest = digest_of(text)
+        for damaged in (b'{"a": 2}', b"{"):
+            with open(self.path(digest), "wb") as file:
+                file.write(damaged)
+            os.utime(self.path(digest), (1, 1))
+            self.assertEqual(self.head(digest).status, 404)
+            self.assertEqual(self.gateway.post("/api/blobs/" + digest, text).status // 100, 2)
+            self.assertEqual(self.head(digest).status, 200)
+            with open(self.path(digest), "rb") as file:
+                self.assertEqual(file.read(), text)
+        with open(self.path(digest_of(b"large")), "wb") as file:
+            file.truncate((64 << 20) + 1)
+        self.assertEqual(self.head(digest_of(b"large")).status, 200)
 
     def test_memory_stays_flat(self):
         def resident():

@@ -215,6 +215,8 @@ static void check_without_links(struct place *p, mode_t type, nlink_t links)
 	assert_int_equal(st.st_nlink, links);
 	assert_string_equal(reads(p, "m", NULL), first);
 	put(p, "m", "two", second);
+	put(p, "m", "two", second);             /* nothing is left of one that stays what it is */
+	assert_int_equal(temp_count(p->root, V2 "m"), 1);
 	assert_string_equal(reads(p, "m", NULL), second);
 	assert_int_equal(store_prune(p->store, NULL), 0);
 	assert_true(has(p, "two"));

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -20,6 +21,16 @@
 #include "tests/temp.h"
 
 #define RECORD ".easel-verified"
+
+static bool goes_away;                  /* what is to be touched */
+
+/* Instead of libc's. */
+int utimensat(int folder, const char *path, const struct timespec times[2], int flags)
+{
+	if (goes_away)
+		unlinkat(folder, path, 0);
+	return (int)syscall(SYS_utimensat, folder, path, times, flags);
+}
 
 struct place {
 	char *root;
@@ -288,6 +299,24 @@ static void test_stays_small(void **state)
 		assert_true(store_blob_known(p->store, digests[i], strlen("blob ") + 1 + (i > 9) + (i > 99)));
 }
 
+/* Another program frees the blob between our look and our touch: it is written after all. */
+static void test_freed_meanwhile(void **state)
+{
+	struct place *p = *state;
+	char digest[DIGEST_SIZE];
+	bool is_new;
+
+	put_own(p, "content", digest);
+	goes_away = true;
+	assert_false(store_blob_reuse(p->store, digest, 7));
+	put_own(p, "content", digest);
+	assert_int_equal(store_blob_add(p->store, "content", 7, digest, &is_new, NULL), 0);
+	goes_away = false;
+	assert_true(is_new);
+	assert_true(temp_exists(p->root, blob_file(digest)));
+	assert_true(store_blob_known(p->store, digest, 7));
+}
+
 #define PLACE_TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
@@ -295,7 +324,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		PLACE_TEST(test_what_we_wrote), PLACE_TEST(test_changed_and_replaced), PLACE_TEST(test_touch_and_share),
 		PLACE_TEST(test_cancel), PLACE_TEST(test_torn_and_strange_lines), PLACE_TEST(test_unreadable),
-		PLACE_TEST(test_stays_small),
+		PLACE_TEST(test_stays_small), PLACE_TEST(test_freed_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
