@@ -430,6 +430,7 @@ static void set_body(struct fetch *f, const struct fetch_order *order)
 	curl_easy_setopt(f->easy, CURLOPT_UPLOAD_BUFFERSIZE, RECEIVE_BUFFER);
 }
 
+/* "" where there is none: variables that are empty count as little as those that are not there. */
 static const char *proxy_of(const char *url)
 {
 	static const char *const plain[] = { "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY" };
@@ -437,9 +438,9 @@ static const char *proxy_of(const char *url)
 	const char *const *names = strncmp(url, "https:", 6) ? plain : tls;
 	const char *value = NULL;
 
-	for (size_t i = 0; !value && i < sizeof(tls) / sizeof(tls[0]); i++)
+	for (size_t i = 0; (!value || !*value) && i < sizeof(tls) / sizeof(tls[0]); i++)
 		value = getenv(names[i]);
-	return value && *value ? value : NULL;
+	return value ? value : "";
 }
 
 /* As other clients do it: HTTP_PROXY counts too, and this machine is always reached directly. */
@@ -449,9 +450,10 @@ static void set_proxy(struct fetch *f)
 
 	if (f->reach == FETCH_PRIVATE || address_is_loopback(f->host) || !strcmp(f->host, "localhost")) {
 		curl_easy_setopt(f->easy, CURLOPT_NOPROXY, "*");
-	} else if (proxy) {
+	} else {
+		/* Said in any case, so that libcurl looks for none that we do not know of. */
 		curl_easy_setopt(f->easy, CURLOPT_PROXY, proxy);
-		f->proxy_port = url_proxy_port(proxy);
+		f->proxy_port = *proxy ? url_proxy_port(proxy) : 0;
 	}
 }
 

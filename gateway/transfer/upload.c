@@ -41,6 +41,7 @@ struct blob_upload {
 	bool looked;                    /* it is not there */
 	bool in_parts;                  /* the public registry's way */
 	uint64_t part_at, part_len;     /* what the body of a request is of the blob */
+	uint64_t best;                  /* as far as any session came */
 	unsigned n_parts, part_tries;   /* done; of this one */
 	EVP_MD_CTX *md5, *md5s;         /* of the part; of those done, their MD5s */
 	char *part;                     /* where the body goes instead */
@@ -223,22 +224,26 @@ static void end(struct blob_upload *u, bool with_blob)
 	free(url);
 }
 
+/* Keeps the address that a header of the answer names; false when there is none, or one of plain HTTP. */
+static bool take_address(char **to, const struct call *c, const char *header)
+{
+	const char *location = call_header(c, header);
+
+	free(*to);
+	*to = location ? url_resolve(call_url(c), location) : NULL;
+	if (*to && !strncmp(call_url(c), "https:", 6) && strncmp(*to, "https:", 6)) {
+		free(*to);
+		*to = NULL;
+	}
+	return *to;
+}
+
 /* Where the session goes on; false when the answer does not say. */
 static bool take_session(struct blob_upload *u, const struct call *c)
 {
-	const char *location = call_header(c, "Docker-Upload-Location");
-	char *url;
+	bool own = call_header(c, "Docker-Upload-Location");
 
-	if (!location)
-		location = call_header(c, "Location");
-	url = location ? url_resolve(call_url(c), location) : NULL;
-	if (!url || (!strncmp(call_url(c), "https:", 6) && strncmp(url, "https:", 6))) {
-		free(url);
-		return false;
-	}
-	free(u->session);
-	u->session = url;
-	return true;
+	return take_address(&u->session, c, own ? "Docker-Upload-Location" : "Location");
 }
 
 static void fail_location(struct blob_upload *u)
@@ -263,7 +268,10 @@ static void part_done(struct blob_upload *u)
 		EVP_DigestUpdate(u->md5s, md5, len);
 	u->part_at += u->part_len;
 	u->part_tries = 0;
-	retry_progress(&u->retry);
+	if (u->part_at > u->best) {
+		u->best = u->part_at;
+		retry_progress(&u->retry);
+	}
 	if (u->part_at < u->blob->size)
 		stream(u);
 	else
@@ -344,38 +352,15 @@ static void keep_signed(void *arg, const char *name, const char *value)
 		u->signed_headers[u->n_signed++] = line;
 }
 
-/* Takes the place that a header of the answer names; false when there is none. */
-static bool take_part(struct blob_upload *u, const struct call *c, const char *header)
-{
-	const char *place = registry_site(u->registry)->ollama ? call_header(c, header) : NULL;
-
-	free(u->part);
-	u->part = place ? url_resolve(call_url(c), place) : NULL;
-	if (u->part && !strncmp(call_url(c), "https:", 6) && strncmp(u->part, "https:", 6)) {
-		free(u->part);
-		u->part = NULL;
-	}
-	return u->part;
-}
-
 /* ---- the usual way ---- */
-
-static char *take_next_session(struct blob_upload *u, const struct call *c)
-{
-	const char *session = call_header(c, "Docker-Upload-Location");
-
-	free(u->next_session);
-	u->next_session = session ? url_resolve(call_url(c), session) : NULL;
-	return u->next_session;
-}
 
 static void on_streamed(void *owner, struct call *c, const struct err *err)
 {
 	struct blob_upload *u = owner;
 
 	u->call = NULL;
-	if (!err && call_status(c) == 307 && take_part(u, c, "Location")) {
-		if (take_next_session(u, c))
+	if (!err && call_status(c) == 307 && u->in_parts && take_address(&u->part, c, "Location")) {
+		if (take_address(&u->next_session, c, "Docker-Upload-Location"))
 			put_part(u);
 		else
 			fail_location(u);
@@ -442,7 +427,7 @@ static void on_begun(void *owner, struct call *c, const struct err *err)
 		finish(u, NULL);
 	} else if (!take_session(u, c)) {
 		fail_location(u);
-	} else if (take_part(u, c, "X-Direct-Upload-URL")) {
+	} else if (u->in_parts && take_address(&u->part, c, "X-Direct-Upload-URL")) {
 		call_each_header(c, keep_signed, u);
 		u->part_len = u->blob->size;
 		put_part(u);

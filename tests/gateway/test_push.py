@@ -374,6 +374,18 @@ class Push(TransferTest):
             self.assertEqual(len(seen), tries + 1)
             self.assertEqual(sum(r.method == "POST" for r in self.proxy.requests), len(model.blobs) + 1)
 
+    def test_always_failing_late_ends(self):
+        """What was sent before is no progress when it is sent again for a session that fails later."""
+        model = self.make(1000)
+        self.gateway = self.serve(EASEL_TRANSFER_STALL="200ms")
+        self.place(model)
+        self.know_ollama()
+        self.proxy.reset(lambda request: {"answer": {
+            "HEAD": (404, b""), "POST": (202, b"", {"Location": "/session/0"}), "PATCH": (202, b"", {
+                "Location": "/session/1"}), "PUT": (500, b"no")}[request.method]})
+        self.fails(self.push(self.mine()), "^max retries exceeded: .*status 500: no$")
+        self.assertLessEqual(sum(r.method == "POST" for r in self.proxy.requests), 8 * len(model.blobs))
+
     def test_no_word_before_the_body(self):
         """Nobody says "100 Continue": a second later the body is sent anyhow."""
         model = self.make(2 * MIB)

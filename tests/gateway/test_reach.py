@@ -156,7 +156,15 @@ class Reach(TransferTest):
         self.front.reset(lambda request: {"answer": (202, b"", {"Location": f"http://{plain.host}/x"})}
                          if request.method == "POST" else {"answer": (404, b"")} if request.method == "HEAD" else None)
         self.fails(self.push(self.name(host=self.front.host), insecure=False), "leads nowhere: no Location, or one of plain")
-        self.assertEqual(plain.requests, [])
+        # Nor may a later part's session.
+        other = self.listen(OTHER)
+        other.reset(lambda request: {"answer": (200, b"")})
+        self.know(self.front, ollama=True)
+        self.front.reset(lambda request: {"answer": {"HEAD": (404, b""), "POST": (202, b"", {"Location": "/session/0"}), "PATCH": (
+            307, b"", {"Location": f"https://{other.host}/part", "Docker-Upload-Location": f"http://{plain.host}/x"}
+            )}.get(request.method, (201, b""))})
+        self.fails(self.push(self.name(host=self.front.host), insecure=False), "leads nowhere: no Location, or one of plain")
+        self.assertEqual((plain.requests, other.requests), ([], []))
 
     def test_proxy(self):
         """What is behind a company's proxy is not near because the proxy is."""
@@ -172,6 +180,12 @@ class Reach(TransferTest):
         for place in (private.host, f"127.0.0.1:{self.proxy.port}", "localhost:1"):
             self.redirect(self.front, f"https://{place}{{}}")
             self.fails(self.pull_from(self.front), "refused: a redirect to an address of this machine or its network$")
+        self.assertEqual((set(tunnel.requests), private.requests), ({self.front.host}, []))
+        # What is empty is as good as not there.
+        self.gateway = self.serve(HTTPS_PROXY="", https_proxy="", ALL_PROXY=tunnel.url)
+        tunnel.requests.clear()
+        self.redirect(self.front, f"https://{private.host}{{}}")
+        self.fails(self.pull_from(self.front), "refused: a redirect to an address of this machine or its network$")
         self.assertEqual((set(tunnel.requests), private.requests), ({self.front.host}, []))
         self.gateway = self.serve(HTTPS_PROXY=tunnel.url, NO_PROXY=PUBLIC)
         tunnel.requests.clear()
