@@ -41,6 +41,7 @@ static const struct route routes[] = {
 	{ "POST",   "/v1/images/generations", route_images },
 	{ "POST",   "/v1/images/edits",       route_edits },
 	{ "GET",    "/v1/images/files/*",     route_file },
+	{ "HEAD",   "/v1/images/files/*",     route_file },
 	{ "GET",    "/v1/models",             route_models },
 	{ "GET",    "/v1/models/*",           route_model },
 	{ "POST",   "/api/chat",              route_text },

@@ -222,7 +222,10 @@ class Images(GatewayTest):
             file = self.gateway.get(path)
             self.assertEqual((file.status, file.headers["Content-Type"]), (200, "image/png"))
             self.assertEqual(file.body, base64.b64decode(entry["b64_json"]))
-            self.assertEqual(self.gateway.request("HEAD", path).status, 405)
+            head = self.gateway.request("HEAD", path)
+            self.assertEqual((head.status, head.headers["Content-Length"], head.body),
+                             (200, str(len(file.body)), b""))
+            self.assertEqual(self.gateway.post(path, {}).status, 405)
         answer = self.gateway.get("/v1/images/files/" + "0" * 32 + ".png")
         self.assertEqual((answer.status, answer.json["error"]["type"]), (404, "not_found_error"))
         answer = self.ask({"Host": "localhost:1"}, response_format="url", stream=True)
