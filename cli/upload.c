@@ -155,7 +155,8 @@ static int add_open_file(struct upload *u, struct file *f, struct err *err)
 static int add_file(struct upload *u, int folder, const char *name, const char *entry,
 		    struct err *err)
 {
-	struct file f = { .fd = openat(folder, entry, O_RDONLY | O_CLOEXEC), .name = name,
+	/* Not waiting: a pipe would hang the open. */
+	struct file f = { .fd = openat(folder, entry, O_RDONLY | O_CLOEXEC | O_NONBLOCK), .name = name,
 			  .progress = u->client->progress };
 	int r;
 

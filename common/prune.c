@@ -91,7 +91,7 @@ void store_pending_remove(struct store *s, const char *digest)
 		log_debug("cannot remove %s", path);
 }
 
-/* One that is old, or not whole, keeps nothing. */
+/* One that is old, or not whole, keeps nothing. What cannot be read for now does: < 0. */
 static int use_pending(struct used *u, const char *path)
 {
 	struct manifest *m;
@@ -100,11 +100,13 @@ static int use_pending(struct used *u, const char *path)
 	size_t len;
 	int r;
 
-	if (lstat(path, &st) < 0 || time_now_ns() / 1000000000 - st.st_mtime >= PARTIAL_SECONDS ||
-	    file_load(path, LIMIT_MANIFEST, &bytes, &len, NULL) < 0) {
+	if (lstat(path, &st) < 0 || time_now_ns() / 1000000000 - st.st_mtime >= PARTIAL_SECONDS) {
 		unlink(path);
 		return 0;
 	}
+	r = file_load(path, LIMIT_MANIFEST, &bytes, &len, NULL);
+	if (r < 0)
+		return r == -EBADMSG || r == -ENOENT ? 0 : r;
 	r = manifest_parse(bytes, len, &m, NULL);
 	free(bytes);
 	if (r < 0)
@@ -123,14 +125,17 @@ static int collect_pending(const struct store *s, struct used *u)
 
 	pending_path(s, "", path);
 	dir = opendir(path);
-	while (r == 0 && dir && (entry = readdir(dir))) {
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	while (r == 0 && (errno = 0, entry = readdir(dir))) {
 		if (entry->d_name[0] == '.')
 			continue;
 		pending_path(s, entry->d_name, path);
 		r = use_pending(u, path);
 	}
-	if (dir)
-		closedir(dir);
+	if (r == 0)
+		r = -errno;
+	closedir(dir);
 	return r;
 }
 
@@ -168,7 +173,7 @@ static int collect(struct store *s, struct used *u, struct err *err)
 	if (r == 0) {
 		r = collect_pending(s, u);
 		if (r < 0)
-			err_set(err, r, "out of memory");
+			err_errno(err, -r, "failed to read the manifests of pulls in %s", s->root);
 	}
 	if (r == 0 && u->n)
 		qsort(u->digests, u->n, DIGEST_SIZE, compare);

@@ -276,7 +276,8 @@ static void walk(struct names *names, const char *path, unsigned depth, struct m
 			names->failed = -errno;
 		return;
 	}
-	while ((entry = readdir(dir))) {
+	/* A list that ends early would have blobs freed that are in use. */
+	while ((errno = 0, entry = readdir(dir))) {
 		if (entry->d_name[0] == '.' || !set_part(name, depth, entry->d_name))
 			continue;
 		if (depth + 1 == NAME_PARTS && entry->d_type == DT_DIR)
@@ -289,6 +290,8 @@ static void walk(struct names *names, const char *path, unsigned depth, struct m
 		else
 			found_tag(names, *name);
 	}
+	if (errno)
+		names->failed = -errno;
 	closedir(dir);
 }
 

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/log.h"
+#include "runner/host/cores.h"
 #include "runner/load_check.h"
 
 enum { THREADS_MAX = 4, WAIT_NS = 100000000 };
@@ -128,14 +128,14 @@ static int make_list(struct load_check *c, const struct manifest *m, struct err 
 /* Signals are for the main thread. */
 static int start_threads(struct load_check *c, struct err *err)
 {
-	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	const unsigned cores = host_cores();
 	sigset_t all, old;
 	int r = 0;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (r == 0 && c->n_threads < THREADS_MAX && c->n_threads < c->n_layers &&
-	       (!c->n_threads || c->n_threads < cores)) {
+	       c->n_threads < cores) {
 		pthread_mutex_lock(&c->lock);
 		r = pthread_create(&c->threads[c->n_threads], NULL, run, c);
 		c->n_running += r == 0;

@@ -107,7 +107,7 @@ static int check_vocabulary(const struct pipeline *p, struct err *err)
 /* Bytes of all that is loaded, and hashed, before the first picture. */
 struct loaded {
 	const struct pipeline_loading *loading;
-	const struct load_check *check;
+	struct load_check *check;
 	uint64_t before, total;
 };
 
@@ -121,6 +121,13 @@ static void on_part(void *context, uint64_t completed, uint64_t total)
 				     l->before + completed + load_check_done(l->check), l->total);
 }
 
+/* Whoever waits for us takes silence for a hang. */
+static void wait_for_check(struct loaded *l)
+{
+	while (!load_check_wait(l->check))
+		on_part(l, 0, 0);
+}
+
 /* Where weights stay in place there is nothing to read ahead: it would only delay the load. */
 static void encode_ahead(struct pipeline *p, const char *prompt)
 {
@@ -130,32 +137,27 @@ static void encode_ahead(struct pipeline *p, const char *prompt)
 	caption_prepare(p, prompt);
 }
 
-static int load_weights(struct pipeline *p, struct load_check *check,
-			const struct pipeline_loading *loading, struct err *err)
+static int load_weights(struct pipeline *p, struct loaded *l, struct err *err)
 {
 	const uint64_t caption = weights_part_bytes(p->weights, WEIGHTS_CAPTION);
 	const uint64_t picture = weights_part_bytes(p->weights, WEIGHTS_PICTURE);
-	struct loaded l = {
-		.loading = loading, .check = check,
-		.total = caption + picture + load_check_bytes(check),
-	};
-	int r = weights_load(p->weights, p->shop.vk, WEIGHTS_CAPTION, on_part, &l, err);
+	int r;
 
+	l->total += caption + picture;
+	r = weights_load(p->weights, p->shop.vk, WEIGHTS_CAPTION, on_part, l, err);
 	if (r < 0)
 		return r;
-	encode_ahead(p, loading->prompt);
-	l.before = caption;
-	r = weights_load(p->weights, p->shop.vk, WEIGHTS_PICTURE, on_part, &l, err);
-	l.before += picture;
-	/* Whoever waits for us takes silence for a hang. */
-	while (r == 0 && !load_check_wait(check))
-		on_part(&l, 0, 0);
+	encode_ahead(p, l->loading->prompt);
+	l->before = caption;
+	r = weights_load(p->weights, p->shop.vk, WEIGHTS_PICTURE, on_part, l, err);
+	l->before += picture;
+	if (r == 0)
+		wait_for_check(l);
 	return r;
 }
 
 static int load_parts_and_weights(struct pipeline *p, const struct store *s, const struct manifest *m,
-				  struct load_check *check, const struct pipeline_loading *loading,
-				  struct err *err)
+				  struct loaded *l, struct err *err)
 {
 	int r;
 
@@ -174,23 +176,24 @@ static int load_parts_and_weights(struct pipeline *p, const struct store *s, con
 		weights_use_stored_kernels(p->weights);
 	if (kernel_sets[p->shop.kernels.set].int8_rows)
 		weights_use_int8_rows(p->weights);
-	return r < 0 ? r : load_weights(p, check, loading, err);
+	return r < 0 ? r : load_weights(p, l, err);
 }
 
 int pipeline_load(struct pipeline *p, struct store *s, const struct manifest *m,
 		  const struct pipeline_loading *loading, struct err *err)
 {
-	struct load_check *check;
+	struct loaded l = { .loading = loading };
 	struct err damage;
-	int r = load_check_begin(s, m, &check, err);
+	int r = load_check_begin(s, m, &l.check, err);
 
 	if (r < 0)
 		return r;
-	r = load_parts_and_weights(p, s, m, check, loading, err);
+	l.total = load_check_bytes(l.check);
+	r = load_parts_and_weights(p, s, m, &l, err);
 	/* A damaged blob explains whatever else went wrong. */
-	while (r == -EBADMSG && !load_check_wait(check))
-		;
-	if (load_check_end(check, &damage) == 0)
+	if (r == -EBADMSG)
+		wait_for_check(&l);
+	if (load_check_end(l.check, &damage) == 0)
 		return r;
 	if (err)
 		*err = damage;

@@ -78,6 +78,14 @@ class Uploaded(CreateTest):
         self.assertTrue(os.path.exists(self.path_of(sha256(read_file(folder, CONFIG)))))
         self.verified("sent")
 
+    def test_no_file(self):
+        """A pipe that nobody writes is refused, not waited for."""
+        folder = self.folder()
+        os.mkfifo(os.path.join(folder, "vae", "odd.json"))
+        result = self.server.cli("create", "piped", folder, "--upload")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("vae/odd.json is not a regular file", result.stderr)
+
     def test_quantised(self):
         answer = self.create("sent4", self.send(), quantize="Q4")
         self.assertEqual((answer.status, answer.body), (200, b'{"status":"success"}'))

@@ -2,6 +2,8 @@
  * Tags under others' hands: read while they are written over and over, beside what cannot
  * be read, on a file system that knows no links, in every spelling.
  */
+#include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -27,9 +29,21 @@
 enum { RETAGS = 10000, RETAGS_SYNCED = 300 };
 
 /* What the file system below is said not to know. */
-static bool no_symlinks, no_links;
+static bool no_symlinks, no_links, no_entries;
 
-/* Both instead of libc's. */
+/* All three instead of libc's. */
+struct dirent *readdir(DIR *dir)
+{
+	struct dirent *(*real)(DIR *);
+
+	errno = EIO;
+	if (no_entries)
+		return NULL;
+	errno = 0;
+	*(void **)&real = dlsym(RTLD_NEXT, "readdir64");
+	return real(dir);
+}
+
 int symlink(const char *target, const char *path)
 {
 	if (!no_symlinks)
@@ -58,7 +72,7 @@ static int begin(void **state)
 	struct place *p = calloc(1, sizeof *p);
 
 	assert_non_null(p);
-	no_symlinks = no_links = false;
+	no_symlinks = no_links = no_entries = false;
 	p->in_memory = access("/dev/shm", W_OK) == 0;
 	if (p->in_memory)
 		setenv("TMPDIR", "/dev/shm", 1);
@@ -280,6 +294,33 @@ static void test_bad_json_blocks_freeing(void **state)
 	expect_kept(p, LEGACY "broken/latest");
 }
 
+/* A disk that fails while the tags are listed. */
+static void test_unlisted_blocks_freeing(void **state)
+{
+	struct place *p = *state;
+	char digest[DIGEST_SIZE];
+
+	put(p, "victim", "one", digest);
+	put(p, "other", "one", digest);
+	no_entries = true;
+	expect_kept(p, "Input/output error");
+	no_entries = false;
+}
+
+/* The same of what a pull that was interrupted wants. */
+static void test_unread_pull_blocks_freeing(void **state)
+{
+	struct place *p = *state;
+	char digest[DIGEST_SIZE], path[512];
+
+	put(p, "victim", "one", digest);
+	temp_write(p->root, ".easel-pulls/.keep", "", 0);
+	snprintf(path, sizeof path, "%s/.easel-pulls/%s", p->root, digest + 7);
+	assert_int_equal(symlink(path, path), 0);
+	expect_kept(p, "Too many levels of symbolic links");
+	assert_true(temp_exists(p->root, path + strlen(p->root) + 1));
+}
+
 /* A folder of tags that may not be entered: for somebody who is not root. */
 static void as_nobody(struct place *p)
 {
@@ -382,7 +423,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		STORE_TEST(test_read_while_written), STORE_TEST(test_read_while_written_links_only),
 		STORE_TEST(test_hard_links), STORE_TEST(test_copies), STORE_TEST(test_dangling_blocks_freeing),
-		STORE_TEST(test_bad_json_blocks_freeing), STORE_TEST(test_forbidden_blocks_freeing),
+		STORE_TEST(test_bad_json_blocks_freeing), STORE_TEST(test_unlisted_blocks_freeing),
+		STORE_TEST(test_unread_pull_blocks_freeing), STORE_TEST(test_forbidden_blocks_freeing),
 		STORE_TEST(test_two_spellings), STORE_TEST(test_whole_file_is_hashed),
 	};
 
