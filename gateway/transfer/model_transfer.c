@@ -39,7 +39,6 @@ int model_transfer_open(struct model_transfer *m, struct transfers *t, const str
 		model_transfer_close(m);
 		return r;
 	}
-	store_hold(m->store);
 	progress_lines_status(&m->lines, kind->first_status);
 	evtimer_add(m->retry.timer, &at_once);
 	return 0;

@@ -20,7 +20,7 @@ struct model_transfer_kind {
 
 struct model_transfer {
 	struct transfers *all;
-	struct store *store;            /* its own, held from the start to the end */
+	struct store *store;            /* its own, held by the first job until the end */
 	struct model_name name;
 	struct registry *registry;
 	struct progress_lines lines;

@@ -20,6 +20,8 @@
 #include "gateway/transfer/pull.h"
 
 #define MANIFEST_ATTEMPTS 4u
+/* More than move at a time, so that somebody always waits for a turn; each takes memory. */
+#define MAX_OPEN 128u
 
 enum item_state { ITEM_MISSING, ITEM_PRESENT };
 
@@ -38,7 +40,9 @@ struct item {
 struct pull {
 	struct model_transfer common;
 	struct item *items;
-	size_t n_missing;
+	size_t n_missing;               /* when it began */
+	size_t n_begun, n_open;         /* items that were looked at; of those the downloads under way */
+	bool held;                      /* the store */
 	_Atomic uint64_t hashed;        /* bytes of what the disk checks */
 };
 
@@ -153,24 +157,44 @@ static uint64_t count(void *transfer)
 	return sum;
 }
 
-static void on_blob(void *owner, const struct err *err)
+static int join_more(struct pull *p, struct err *err);
+
+static void on_blob(void *owner, const struct err *failure)
 {
 	struct item *it = owner;
 	struct pull *p = it->pull;
+	struct err err;
 
 	it->waiter = NULL;
-	if (err) {
-		finish(p, err);
+	if (failure) {
+		finish(p, failure);
 		return;
 	}
 	it->state = ITEM_PRESENT;
-	for (size_t i = 0; i < p->common.image.n_blobs; i++)
-		if (p->items[i].state != ITEM_PRESENT)
-			return;
-	write_tag(p);
+	p->n_open--;
+	if (join_more(p, &err) < 0)
+		finish(p, &err);
+	else if (!p->n_open)
+		write_tag(p);
 }
 
 static const struct waiter_handler waiter_handler = { on_blob };
+
+static int join_more(struct pull *p, struct err *err)
+{
+	int r = 0;
+
+	while (r == 0 && p->n_begun < p->common.image.n_blobs && p->n_open < MAX_OPEN) {
+		struct item *it = &p->items[p->n_begun++];
+
+		if (it->state == ITEM_PRESENT)
+			continue;
+		r = download_join(p->common.all, p->common.registry, it->blob->digest, it->blob->size, it->inode,
+				  &waiter_handler, it, &it->waiter, err);
+		p->n_open += r == 0;
+	}
+	return r;
+}
 
 /* Bytes of a blob that are still to come. */
 static uint64_t missing_bytes(const struct pull *p, const struct item *it)
@@ -224,20 +248,6 @@ static int check_space(struct pull *p, struct err *err)
 	return 0;
 }
 
-static int join_all(struct pull *p, struct err *err)
-{
-	int r = check_space(p, err);
-
-	for (size_t i = 0; r == 0 && i < p->common.image.n_blobs; i++) {
-		struct item *it = &p->items[i];
-
-		if (it->state != ITEM_PRESENT)
-			r = download_join(p->common.all, p->common.registry, it->blob->digest, it->blob->size,
-					  it->inode, &waiter_handler, it, &it->waiter, err);
-	}
-	return r;
-}
-
 static void on_remembered(void *arg)
 {
 	struct pull *p = arg;
@@ -245,7 +255,7 @@ static void on_remembered(void *arg)
 
 	if (!took(p))
 		return;
-	if (join_all(p, &err) < 0)
+	if (check_space(p, &err) < 0 || join_more(p, &err) < 0)
 		finish(p, &err);
 	else
 		progress_lines_begin(&p->common.lines);
@@ -410,23 +420,50 @@ static void on_manifest(void *owner, struct call *c, const struct err *failure)
 
 static const struct call_handler manifest_handler = { .done = on_manifest };
 
-static void get_manifest(void *owner)
+static void get_manifest(struct pull *p)
 {
 	static const struct call_order order = {
 		.method = "GET", .headers = { "Accept: " MEDIA_MANIFEST }, .follow = true,
 	};
-	struct pull *p = owner;
 	struct err err;
 
 	if (model_transfer_call(&p->common, order, &manifest_handler, p, &err) < 0)
 		fail_manifest(p, &err);
 }
 
+static void run_hold(void *arg)
+{
+	struct pull *p = arg;
+
+	store_hold(p->common.store);
+}
+
+static void on_held(void *arg)
+{
+	struct pull *p = arg;
+
+	if (!took(p))
+		return;
+	p->held = true;
+	get_manifest(p);
+}
+
+/* The first turn waits for nobody to be freeing blobs, later ones repeat the request. */
+static void go(void *owner)
+{
+	struct pull *p = owner;
+
+	if (p->held)
+		get_manifest(p);
+	else
+		model_transfer_post(&p->common, run_hold, on_held, p);
+}
+
 int pull_start(struct transfers *t, const struct model_name *name, bool insecure,
 	       const struct transfer_watcher *watcher, void *owner, struct pull **ret, struct err *err)
 {
 	static const struct model_transfer_kind kind = {
-		"pulling manifest", "pulling model", REGISTRY_PULL, get_manifest, count,
+		"pulling manifest", "pulling model", REGISTRY_PULL, go, count,
 	};
 	struct pull *p = calloc(1, sizeof(*p));
 	int r;

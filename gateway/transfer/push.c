@@ -1,5 +1,5 @@
 /*
- * Pushes. Owns each until its end; runs on the event loop. From its start to its end a
+ * Pushes. Owns each until its end; runs on the event loop. From its first job to its end a
  * push holds the store, so that nobody frees what it sends.
  */
 #include <errno.h>
@@ -221,6 +221,7 @@ static void run_read(void *arg)
 {
 	struct push *p = arg;
 
+	store_hold(p->common.store);
 	p->common.result = read_model(p, &p->common.err);
 }
 
