@@ -144,6 +144,7 @@ static void split_layer(struct fixture *f, size_t index)
 		add_blob(f, &(struct st_entry){ "data", t->dtype, t->rank, t->shape },
 			 st.map + st.data_start + t->begin, t->end - t->begin, name);
 		strcpy(f->manifest->layers[index].digest, f->manifest->layers[last].digest);
+		f->manifest->layers[index].size = f->manifest->layers[last].size;
 		free(f->manifest->layers[last].name);
 		f->manifest->layers[last].name = strdup("vae/none");
 		free(f->manifest->layers[last].media_type);
