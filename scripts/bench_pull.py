@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""A pull beside curl: a model of 100 blobs from a registry on loopback (docker-registry),
+"""A pull beside curl: a model of 2 GB in 400 blobs from a registry on loopback (docker-registry),
 pulled by the gateway, and the same blobs fetched by "curl --parallel", then hashed and
 synced. Interleaved, each into a folder of its own; medians and their ratio.
 
-    scripts/bench_pull.py BUILD [ROUNDS] [MEGABYTES]
+    scripts/bench_pull.py BUILD [ROUNDS] [MEGABYTES] [BLOBS]
 """
 import os
 import shutil
@@ -12,8 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-
-BLOBS = 100
 
 
 def fetch_by_curl(folder, registry, model):
@@ -46,8 +44,9 @@ def pull(gateway, name):
 
 def main():
     source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
-    build, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 9
-    size = int(sys.argv[3]) if len(sys.argv) > 3 else 500
+    build, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    size = int(sys.argv[3]) if len(sys.argv) > 3 else 2000
+    blobs = int(sys.argv[4]) if len(sys.argv) > 4 else 400
     os.environ["EASEL_GATEWAY"] = os.path.abspath(os.path.join(build, "gateway/easel-gateway"))
     os.environ["EASEL_FAKE_RUNNER"] = os.path.abspath(os.path.join(build, "tests/gateway/fake-runner"))
     sys.path.insert(0, os.path.join(source, "tests", "gateway"))
@@ -56,7 +55,7 @@ def main():
     folder = tempfile.mkdtemp(prefix="easel-bench-")
     server = registry.Registry(os.path.join(folder, "registry"))
     try:
-        model = Model("bench", [size * 1000000 // BLOBS] * BLOBS).put(server)
+        model = Model("bench", [size * 1000000 // blobs] * blobs).put(server)
         times = {}
         for i in range(rounds + 1):                     # the first is not counted
             os.sync()
