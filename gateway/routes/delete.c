@@ -1,11 +1,14 @@
 /* DELETE /api/delete: removes a tag and what only it used; a loaded model expires. */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "gateway/bodies.h"
 #include "gateway/models.h"
 #include "gateway/pool.h"
 #include "gateway/reply.h"
 #include "gateway/routes.h"
+#include "gateway/transfer/transfers.h"
 
 static int find_model(struct gateway *gw, const char *model, struct model_name *ret,
 		      struct manifest **ret_manifest, struct err *err)
@@ -23,21 +26,77 @@ static int find_model(struct gateway *gw, const char *model, struct model_name *
 	return r == -EBADMSG ? 0 : r;
 }
 
-static int delete(struct gateway *gw, const char *model, struct err *err)
+/* One request, on its way through the disk's threads. */
+struct deletion {
+	struct gateway *gw;
+	struct http_request *q;         /* NULL: its client left */
+	struct model_name name;
+	char digest[DIGEST_SIZE];       /* "": it is damaged */
+	struct strand strand;
+	struct disk_job job;
+	int result;
+	struct err err;
+};
+
+/* On a disk thread, with a handle of its own: every tag is read to see what is still used. */
+static void run(void *arg)
+{
+	struct deletion *d = arg;
+	struct store *store;
+
+	d->result = store_open(store_root(d->gw->store), &store, &d->err);
+	if (d->result == 0) {
+		d->result = store_delete(store, &d->name, &d->err);
+		store_close(store);
+	}
+	if (d->result < 0 && d->result != -ENOENT)
+		d->result = d->err.code = -EIO; /* a disk that refuses is not the client's fault */
+}
+
+static void on_done(void *arg)
+{
+	struct deletion *d = arg;
+	char text[NAME_TEXT_SIZE];
+
+	name_short(&d->name, text);
+	if (d->result == 0)
+		pool_unload(d->gw->pool, d->digest[0] ? d->digest : NULL, text, NULL);
+	if (d->q)
+		http_on_gone(d->q, NULL, NULL);
+	if (d->q && d->result < 0)
+		reply_error(d->q, &d->err);
+	else if (d->q)
+		http_reply(d->q, 200, NULL, NULL);
+	free(d);
+}
+
+static void on_client_gone(void *owner)
+{
+	struct deletion *d = owner;
+
+	d->q = NULL;
+}
+
+static int start(struct gateway *gw, struct http_request *q, const char *model, struct err *err)
 {
 	struct manifest *manifest = NULL;
 	struct model_name name;
-	char text[NAME_TEXT_SIZE];
+	struct deletion *d;
 	int r = find_model(gw, model, &name, &manifest, err);
 
-	if (r == 0 && (r = store_delete(gw->store, &name, err)) < 0 && r != -ENOENT)
-		r = err->code = -EIO;   /* a disk that refuses is not the client's fault */
-	if (r == 0) {
-		name_short(&name, text);
-		pool_unload(gw->pool, manifest ? manifest->digest : NULL, text, NULL);
+	if (r < 0)
+		return r;
+	d = calloc(1, sizeof(*d));
+	if (d) {
+		*d = (struct deletion){ .gw = gw, .q = q, .name = name, .job = { .run = run, .done = on_done, .arg = d } };
+		if (manifest)
+			memcpy(d->digest, manifest->digest, DIGEST_SIZE);
+		strand_init(&d->strand);
+		http_on_gone(q, on_client_gone, d);
+		disk_post(gw->transfers->disk, &d->strand, &d->job);
 	}
 	manifest_free(manifest);
-	return r;
+	return d ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
 void route_delete(struct gateway *gw, struct http_request *q)
@@ -49,9 +108,7 @@ void route_delete(struct gateway *gw, struct http_request *q)
 		reply_invalid(q, &err);
 		return;
 	}
-	if (delete(gw, b.model, &err) < 0)
+	if (start(gw, q, b.model, &err) < 0)
 		reply_error(q, &err);
-	else
-		http_reply(q, 200, NULL, NULL);
 	name_body_clear(&b);
 }

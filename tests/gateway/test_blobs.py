@@ -3,10 +3,8 @@ import fcntl
 import hashlib
 import os
 import socket
-import threading
-import time
 
-from gateway_test import Gateway, GatewayTest, PATIENCE, read_all, read_until, unittest, wait_for
+from gateway_test import GatewayTest, PATIENCE, read_all, read_until, unittest, wait_for
 
 
 def digest_of(data):
@@ -133,34 +131,6 @@ class Blobs(GatewayTest):
         with open(self.path(digest_of(b"large")), "wb") as file:
             file.truncate((64 << 20) + 1)
         self.assertEqual(self.head(digest_of(b"large")).status, 200)
-
-    def test_slow_disk(self):
-        """Each sync takes long: only who sent waits for it, and one that left is no trouble."""
-        with open(f"/proc/{self.gateway.process.pid}/maps", encoding="utf-8") as file:
-            if "libasan" in file.read():
-                self.skipTest("nothing is loaded before the sanitizer")
-        gateway = Gateway(env={"LD_PRELOAD": os.environ["EASEL_SLOW_SYNC"]})
-        self.addCleanup(gateway.close)
-        answers, slowest = [], 0
-
-        def send(data):
-            answers.append(gateway.post("/api/blobs/" + digest_of(data), data).status)
-        threads = [threading.Thread(target=send, args=[b"%d" % i]) for i in range(12)]
-        for thread in threads:
-            thread.start()
-        with gateway.connect() as sock:
-            sock.sendall(b"POST /api/blobs/%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nleft"
-                         % digest_of(b"left").encode())
-        while any(thread.is_alive() for thread in threads):
-            began = time.monotonic()
-            self.assertEqual(gateway.get("/api/version").status, 200)
-            slowest = max(slowest, time.monotonic() - began)
-            threads[0].join(0.02)
-        self.assertEqual(answers, [201] * 12)
-        self.assertLess(slowest, 1.5)              # all twelve take five
-        blobs = os.path.join(gateway.store.root, "blobs")
-        wait_for("the end of all", lambda: all(len(name) == 71 for name in os.listdir(blobs)))
-        gateway.stop()
 
     def test_memory_stays_flat(self):
         def resident():
