@@ -1,6 +1,5 @@
 /* DELETE /api/delete: removes a tag and what only it used; a loaded model expires. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "gateway/bodies.h"
@@ -8,7 +7,7 @@
 #include "gateway/pool.h"
 #include "gateway/reply.h"
 #include "gateway/routes.h"
-#include "gateway/transfer/transfers.h"
+#include "gateway/routes/store_work.h"
 
 static int find_model(struct gateway *gw, const char *model, struct model_name *ret,
 		      struct manifest **ret_manifest, struct err *err)
@@ -26,77 +25,29 @@ static int find_model(struct gateway *gw, const char *model, struct model_name *
 	return r == -EBADMSG ? 0 : r;
 }
 
-/* One request, on its way through the disk's threads. */
-struct deletion {
-	struct gateway *gw;
-	struct http_request *q;         /* NULL: its client left */
-	struct model_name name;
-	char digest[DIGEST_SIZE];       /* "": it is damaged */
-	struct strand strand;
-	struct disk_job job;
-	int result;
-	struct err err;
-};
-
-/* On a disk thread, with a handle of its own: every tag is read to see what is still used. */
-static void run(void *arg)
+static int run(struct store *s, const struct store_work *w, struct err *err)
 {
-	struct deletion *d = arg;
-	struct store *store;
-
-	d->result = store_open(store_root(d->gw->store), &store, &d->err);
-	if (d->result == 0) {
-		d->result = store_delete(store, &d->name, &d->err);
-		store_close(store);
-	}
-	if (d->result < 0 && d->result != -ENOENT)
-		d->result = d->err.code = -EIO; /* a disk that refuses is not the client's fault */
+	return store_delete(s, &w->name, err);
 }
 
-static void on_done(void *arg)
+static void unload(struct gateway *gw, const struct store_work *w)
 {
-	struct deletion *d = arg;
 	char text[NAME_TEXT_SIZE];
 
-	name_short(&d->name, text);
-	if (d->result == 0)
-		pool_unload(d->gw->pool, d->digest[0] ? d->digest : NULL, text, NULL);
-	if (d->q)
-		http_on_gone(d->q, NULL, NULL);
-	if (d->q && d->result < 0)
-		reply_error(d->q, &d->err);
-	else if (d->q)
-		http_reply(d->q, 200, NULL, NULL);
-	free(d);
-}
-
-static void on_client_gone(void *owner)
-{
-	struct deletion *d = owner;
-
-	d->q = NULL;
+	name_short(&w->name, text);
+	pool_unload(gw->pool, w->digest[0] ? w->digest : NULL, text, NULL);
 }
 
 static int start(struct gateway *gw, struct http_request *q, const char *model, struct err *err)
 {
+	struct store_work work = { .run = run, .succeeded = unload };
 	struct manifest *manifest = NULL;
-	struct model_name name;
-	struct deletion *d;
-	int r = find_model(gw, model, &name, &manifest, err);
+	int r = find_model(gw, model, &work.name, &manifest, err);
 
-	if (r < 0)
-		return r;
-	d = calloc(1, sizeof(*d));
-	if (d) {
-		*d = (struct deletion){ .gw = gw, .q = q, .name = name, .job = { .run = run, .done = on_done, .arg = d } };
-		if (manifest)
-			memcpy(d->digest, manifest->digest, DIGEST_SIZE);
-		strand_init(&d->strand);
-		http_on_gone(q, on_client_gone, d);
-		disk_post(gw->transfers->disk, &d->strand, &d->job);
-	}
+	if (manifest)                   /* else it is damaged */
+		memcpy(work.digest, manifest->digest, DIGEST_SIZE);
 	manifest_free(manifest);
-	return d ? 0 : err_set(err, -ENOMEM, "out of memory");
+	return r < 0 ? r : store_work_start(gw, q, &work, err);
 }
 
 void route_delete(struct gateway *gw, struct http_request *q)

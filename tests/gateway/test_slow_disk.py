@@ -49,9 +49,11 @@ class SlowDisk(GatewayTest):
         blobs = os.path.join(self.gateway.store.root, "blobs")
         wait_for("the end of all", lambda: all(len(name) == 71 for name in os.listdir(blobs)))
 
-    def test_deletes(self):
-        for i in range(TIMES):
-            self.gateway.store.model(f"m{i}")
+    def test_copies_and_deletes(self):
+        slowest, answers = self.slowest(
+            lambda i: self.gateway.post("/api/copy", {"source": "ok", "destination": f"m{i}"}).status)
+        self.assertEqual(answers, [200] * TIMES)
+        self.assertLess(slowest, 1.5)
         slowest, answers = self.slowest(
             lambda i: self.gateway.request("DELETE", "/api/delete", {"model": f"m{i}"}).status)
         self.assertEqual(answers, [200] * TIMES)
