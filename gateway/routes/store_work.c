@@ -13,7 +13,6 @@ struct task {
 	struct store_work work;
 	struct gateway *gw;
 	struct http_request *q;         /* NULL: its client left */
-	struct strand strand;
 	struct disk_job job;
 	int result;
 	struct err err;
@@ -62,8 +61,7 @@ int store_work_start(struct gateway *gw, struct http_request *q, const struct st
 	if (!t)
 		return err_set(err, -ENOMEM, "out of memory");
 	*t = (struct task){ .work = *w, .gw = gw, .q = q, .job = { .run = run, .done = on_done, .arg = t } };
-	strand_init(&t->strand);
 	http_on_gone(q, on_client_gone, t);
-	disk_post(gw->transfers->disk, &t->strand, &t->job);
+	disk_post(gw->transfers->disk, &gw->transfers->tags, &t->job);
 	return 0;
 }

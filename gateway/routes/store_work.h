@@ -5,7 +5,10 @@
 #include "gateway/gateway.h"
 #include "gateway/http.h"
 
-/* What a request does to the tags, on a disk thread with a handle of the store of its own. */
+/*
+ * What a request does to the tags, on a disk thread with a handle of the store of its own;
+ * one after the other, in order.
+ */
 struct store_work {
 	struct model_name name, to;             /* what they are is run's matter */
 	char digest[DIGEST_SIZE];
