@@ -206,11 +206,11 @@ static void server_finish(struct server *server)
 	struct gateway *gw = &server->gw;
 
 	http_server_destroy(gw->http);
+	transfers_destroy(gw->transfers);       /* what its threads have done yet is told to those below */
 	kept_files_destroy(gw->files);
 	metrics_destroy(gw->metrics);
 	pool_destroy(gw->pool);
 	imports_destroy(gw->imports);
-	transfers_destroy(gw->transfers);
 	runners_destroy(gw->runners);
 	access_destroy(gw->access);
 	catalog_destroy(gw->catalog);

@@ -1,7 +1,7 @@
 /*
  * HEAD and POST /api/blobs/<digest>: files for a create, put into the store as they come;
- * memory stays flat whatever their size. Writes on the event loop: the page cache takes
- * it, and only the last sync waits for the disk.
+ * memory stays flat whatever their size. Writes on the event loop, as the page cache takes
+ * it; the last sync, which waits for the disk, is left to one of its threads.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,11 +10,17 @@
 #include "common/limits.h"
 #include "gateway/reply.h"
 #include "gateway/routes.h"
+#include "gateway/transfer/transfers.h"
 
-/* One upload, from its head until its answer. */
+/* One upload, from its head until its answer; from the end of its body on the disk's. */
 struct blob_upload {
 	struct blob_writer *writer;
-	struct err err;                 /* why there is no writer */
+	char digest[DIGEST_SIZE];
+	int status;                     /* of the answer, or err's code */
+	struct err err;                 /* why there is no writer, or no blob */
+	struct http_request *q;         /* NULL: its client left */
+	struct strand strand;
+	struct disk_job job;
 };
 
 static const char *digest_text(const struct http_request *q)
@@ -84,34 +90,79 @@ void blob_drop(struct http_request *q)
 	free(u);
 }
 
-/* 200 when it was there, 201 when it is new, or an error. */
-static int finish(struct blob_upload *u, const char *digest, struct err *err)
+static void answer(struct http_request *q, int status, const struct err *err)
 {
-	char actual[DIGEST_SIZE];
-	struct blob_writer *writer = u->writer;
-	bool is_new;
-	int r;
+	if (status < 0)
+		reply_error(q, err);
+	else
+		http_reply(q, status, NULL, NULL);
+}
 
-	if (!writer) {
+/* ---- the end of an upload ---- */
+
+/* 200 when it was there, 201 when it is new, or an error. On a disk thread. */
+static void commit(void *arg)
+{
+	struct blob_upload *u = arg;
+	char actual[DIGEST_SIZE];
+	bool is_new = false;
+	int r = blob_writer_commit_as(u->writer, u->digest, actual, &is_new, &u->err);
+
+	u->writer = NULL;
+	if (r == -EBADMSG)
+		err_set(&u->err, -EINVAL, "digest mismatch, expected \"%s\", got \"%s\"", u->digest, actual);
+	else if (r < 0)
+		u->err.code = -EIO;
+	u->status = r < 0 ? u->err.code : is_new ? 201 : 200;
+}
+
+static void on_committed(void *arg)
+{
+	struct blob_upload *u = arg;
+
+	if (u->q) {
+		http_on_gone(u->q, NULL, NULL);
+		answer(u->q, u->status, &u->err);
+	}
+	free(u);
+}
+
+/* The blob is whole: it is kept all the same. */
+static void on_client_gone(void *owner)
+{
+	struct blob_upload *u = owner;
+
+	u->q = NULL;
+}
+
+static void finish(struct gateway *gw, struct http_request *q, const char *digest)
+{
+	struct blob_upload *u = q->sink;
+
+	q->sink = NULL;
+	u->q = q;
+	memcpy(u->digest, digest, DIGEST_SIZE);
+	u->job = (struct disk_job){ .run = commit, .done = on_committed, .arg = u };
+	strand_init(&u->strand);
+	http_on_gone(q, on_client_gone, u);
+	disk_post(gw->transfers->disk, &u->strand, &u->job);
+}
+
+/* ---- requests ---- */
+
+/* Where no body has come into a writer. */
+static int look(struct gateway *gw, const struct http_request *q, const char *digest, struct err *err)
+{
+	const struct blob_upload *u = q->sink;
+	bool is_there;
+
+	if (u) {
 		*err = u->err;
 		return err->code = -EIO;
 	}
-	u->writer = NULL;
-	r = blob_writer_commit_as(writer, digest, actual, &is_new, err);
-	if (r == -EBADMSG)
-		return err_set(err, -EINVAL, "digest mismatch, expected \"%s\", got \"%s\"", digest,
-			       actual);
-	if (r < 0)
-		return err->code = -EIO;
-	return is_new ? 201 : 200;
-}
-
-static int look(struct gateway *gw, const struct http_request *q, const char *digest,
-		struct err *err)
-{
-	if (q->sink)
-		return finish(q->sink, digest, err);
-	if (is_present(gw, digest))
+	is_there = is_present(gw, digest);
+	store_unlock(gw->store);        /* as in blob_begin() */
+	if (is_there)
 		return 200;
 	if (!strcmp(q->method, "POST"))         /* freed while it was sent; or no memory for it */
 		return err_set(err, -EIO, "blob \"%s\" was not kept: send it again", digest);
@@ -120,15 +171,16 @@ static int look(struct gateway *gw, const struct http_request *q, const char *di
 
 void route_blob(struct gateway *gw, struct http_request *q)
 {
+	const struct blob_upload *u = q->sink;
 	char digest[DIGEST_SIZE];
 	struct err err;
 	int r = digest_parse(digest_text(q), digest, &err);
 
+	if (r == 0 && u && u->writer) {
+		finish(gw, q, digest);
+		return;
+	}
 	if (r == 0)
 		r = look(gw, q, digest, &err);
-	if (r < 0)
-		reply_error(q, &err);
-	else
-		http_reply(q, r, NULL, NULL);
-	store_unlock(gw->store);        /* as in blob_begin() */
+	answer(q, r, &err);
 }

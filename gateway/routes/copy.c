@@ -1,11 +1,11 @@
 /* POST /api/copy: a second name for a model. */
 #include <errno.h>
-#include <string.h>
 
 #include "gateway/bodies.h"
 #include "gateway/catalog.h"
 #include "gateway/reply.h"
 #include "gateway/routes.h"
+#include "gateway/routes/store_work.h"
 
 static int read_name(const char *text, const char *what, struct model_name *ret, struct err *err)
 {
@@ -14,24 +14,29 @@ static int read_name(const char *text, const char *what, struct model_name *ret,
 	return err_set(err, -EINVAL, "%s \"%.400s\" is invalid", what, text);
 }
 
-static int copy(struct gateway *gw, const struct name_body *b, struct err *err)
+static int run(struct store *s, const struct store_work *w, struct err *err)
 {
-	struct model_name asked, from, to;
+	return store_copy(s, &w->name, &w->to, err);
+}
+
+static int start(struct gateway *gw, struct http_request *q, const struct name_body *b, struct err *err)
+{
+	struct store_work work = { .run = run };
+	struct model_name asked, to;
 	int r = read_name(b->source, "source", &asked, err);
 
 	if (r == 0)
 		r = read_name(b->destination, "destination", &to, err);
 	if (r < 0)
 		return r;
-	r = catalog_resolve(gw->catalog, &asked, &from, err);
+	r = catalog_resolve(gw->catalog, &asked, &work.name, err);
 	if (r == 0)
-		r = catalog_resolve(gw->catalog, &to, &to, err);
-	if (r == 0)
-		r = store_copy(gw->store, &from, &to, err);
-	if (r == -ENOENT)
-		return err_set(err, r, "model \"%.400s\" not found", b->source);
-	/* A disk that refuses is not the client's fault. */
-	return r < 0 ? err->code = -EIO : 0;
+		r = catalog_resolve(gw->catalog, &to, &work.to, err);
+	if (r < 0)
+		return err->code = -EIO;        /* a disk that refuses is not the client's fault */
+	if (!store_has(gw->store, &work.name))
+		return err_set(err, -ENOENT, "model \"%.400s\" not found", b->source);
+	return store_work_start(gw, q, &work, err);
 }
 
 void route_copy(struct gateway *gw, struct http_request *q)
@@ -43,9 +48,7 @@ void route_copy(struct gateway *gw, struct http_request *q)
 		reply_invalid(q, &err);
 		return;
 	}
-	if (copy(gw, &b, &err) < 0)
+	if (start(gw, q, &b, &err) < 0)
 		reply_error(q, &err);
-	else
-		http_reply(q, 200, NULL, NULL);
 	name_body_clear(&b);
 }

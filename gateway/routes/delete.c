@@ -1,11 +1,13 @@
 /* DELETE /api/delete: removes a tag and what only it used; a loaded model expires. */
 #include <errno.h>
+#include <string.h>
 
 #include "gateway/bodies.h"
 #include "gateway/models.h"
 #include "gateway/pool.h"
 #include "gateway/reply.h"
 #include "gateway/routes.h"
+#include "gateway/routes/store_work.h"
 
 static int find_model(struct gateway *gw, const char *model, struct model_name *ret,
 		      struct manifest **ret_manifest, struct err *err)
@@ -23,21 +25,29 @@ static int find_model(struct gateway *gw, const char *model, struct model_name *
 	return r == -EBADMSG ? 0 : r;
 }
 
-static int delete(struct gateway *gw, const char *model, struct err *err)
+static int run(struct store *s, const struct store_work *w, struct err *err)
 {
-	struct manifest *manifest = NULL;
-	struct model_name name;
-	char text[NAME_TEXT_SIZE];
-	int r = find_model(gw, model, &name, &manifest, err);
+	return store_delete(s, &w->name, err);
+}
 
-	if (r == 0 && (r = store_delete(gw->store, &name, err)) < 0 && r != -ENOENT)
-		r = err->code = -EIO;   /* a disk that refuses is not the client's fault */
-	if (r == 0) {
-		name_short(&name, text);
-		pool_unload(gw->pool, manifest ? manifest->digest : NULL, text, NULL);
-	}
+static void unload(struct gateway *gw, const struct store_work *w)
+{
+	char text[NAME_TEXT_SIZE];
+
+	name_short(&w->name, text);
+	pool_unload(gw->pool, w->digest[0] ? w->digest : NULL, text, NULL);
+}
+
+static int start(struct gateway *gw, struct http_request *q, const char *model, struct err *err)
+{
+	struct store_work work = { .run = run, .succeeded = unload };
+	struct manifest *manifest = NULL;
+	int r = find_model(gw, model, &work.name, &manifest, err);
+
+	if (manifest)                   /* else it is damaged */
+		memcpy(work.digest, manifest->digest, DIGEST_SIZE);
 	manifest_free(manifest);
-	return r;
+	return r < 0 ? r : store_work_start(gw, q, &work, err);
 }
 
 void route_delete(struct gateway *gw, struct http_request *q)
@@ -49,9 +59,7 @@ void route_delete(struct gateway *gw, struct http_request *q)
 		reply_invalid(q, &err);
 		return;
 	}
-	if (delete(gw, b.model, &err) < 0)
+	if (start(gw, q, b.model, &err) < 0)
 		reply_error(q, &err);
-	else
-		http_reply(q, 200, NULL, NULL);
 	name_body_clear(&b);
 }

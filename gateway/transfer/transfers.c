@@ -36,6 +36,7 @@ int transfers_create(struct event_base *base, struct store *store, struct transf
 	if (t->client_stall_ns <= 0 || t->client_stall_ns > CLIENT_STALL_MAX_NS)
 		t->client_stall_ns = CLIENT_STALL_MAX_NS;
 	LIST_INIT(&t->downloads);
+	strand_init(&t->tags);
 	r = slots_init(&t->slots, base, (unsigned)streams, err);
 	if (r == 0)
 		r = fetcher_create(base, &limits, &t->fetcher, err);

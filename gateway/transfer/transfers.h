@@ -15,6 +15,7 @@ struct transfers {
 	struct event_base *base;
 	struct fetcher *fetcher;
 	struct disk *disk;
+	struct strand tags;             /* copies and deletes: one at a time, as who frees needs the store alone */
 	struct slots slots;
 	LIST_HEAD(, download) downloads;        /* one a digest */
 	int64_t retry_ns;               /* first wait before another attempt */
