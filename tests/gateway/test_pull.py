@@ -189,7 +189,7 @@ class Pull(TransferTest):
         self.proxy.reset(lambda request: {"cut": MIB + 100000} if request.is_blob else None)
         self.succeeds(self.pull(self.name("library/patience")))
         self.assertGreater(max(self.attempts().values()), 8)
-        self.gateway = self.serve()
+        self.gateway = self.serve(EASEL_TRANSFER_STALL="200ms")
         self.proxy.reset(lambda request: {"cut": 300000} if request.is_blob else None)
         self.fails(self.pull(self.name("library/patience")), "^max retries exceeded: ")
         self.assertLessEqual(max(self.attempts().values()), 8)

@@ -140,7 +140,7 @@ class Push(TransferTest):
     def test_always_stalling_ends(self):
         model = self.make(1000)
         self.place(model)
-        self.gateway = self.serve(EASEL_TRANSFER_STALL="200ms")
+        self.gateway = self.serve(EASEL_TRANSFER_STALL="100ms")
         self.place(model)
         self.proxy.reset(lambda request: {"hang": True} if request.method == "POST" else None)
         self.fails(self.push(self.mine()), "^max retries exceeded: .*no answer for")
