@@ -76,7 +76,8 @@ class Server:
         self.start()
 
     def environment(self):
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("OLLAMA_", "EASEL_"))}
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("OLLAMA_", "EASEL_"))
+                 and not k.lower().endswith("_proxy")}
         # No test may reach a real registry.
         return {**clean, "HOME": self.folder, "HTTPS_PROXY": "http://127.0.0.1:1", **self.env}
 

@@ -29,7 +29,7 @@ struct fetch {
 	struct curl_slist *headers;
 	char *url, *method;
 	char host[URL_HOST_SIZE];       /* of url */
-	int port, proxy_port;           /* of url; of the proxy that may be used, else 0 */
+	bool proxied;                   /* a proxy is talked to */
 	enum fetch_reach reach;
 	struct buf body;
 	char curl_error[CURL_ERROR_SIZE];
@@ -366,21 +366,18 @@ static int on_seek(void *arg, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
-/*
- * What is behind a proxy is not seen: only what the address says by itself counts then. Where
- * the port leaves it open who is talked to, it is taken for the place itself.
- */
-static bool is_near(const struct fetch *f, const char *address, int port)
+/* What is behind a proxy is not seen: only what the address says by itself counts then. */
+static bool is_near(const struct fetch *f, const char *address)
 {
-	if (port == f->proxy_port && port != f->port)
+	if (f->proxied)
 		address = f->host;
 	return address_is_private(address) || !strcmp(address, "localhost");
 }
 
 /* Whether this address may be talked to. */
-static bool is_allowed(struct fetch *f, const char *address, int port)
+static bool is_allowed(struct fetch *f, const char *address)
 {
-	f->near = is_near(f, address, port);
+	f->near = is_near(f, address);
 	if (f->near && f->reach == FETCH_PUBLIC)
 		return stop(f, -EPERM, "refused: a redirect to an address of this machine or its network");
 	if (!f->near && f->reach == FETCH_PRIVATE)
@@ -396,10 +393,9 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 	const struct sockaddr_in *v4 = (const void *)&a->addr;
 	const struct sockaddr_in6 *v6 = (const void *)&a->addr;
 	const void *address = a->family == AF_INET ? (const void *)&v4->sin_addr : &v6->sin6_addr;
-	int port = ntohs(a->family == AF_INET ? v4->sin_port : v6->sin6_port);
 
 	(void)purpose;
-	if (!inet_ntop(a->family, address, text, sizeof(text)) || !is_allowed(f, text, port))
+	if (!inet_ntop(a->family, address, text, sizeof(text)) || !is_allowed(f, text))
 		return CURL_SOCKET_BAD;
 	return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 }
@@ -410,9 +406,10 @@ static int on_connected(void *arg, char *address, char *own, int port, int own_p
 	struct fetch *f = arg;
 
 	(void)own;
+	(void)port;
 	(void)own_port;
 	f->moved_ns = time_monotonic_ns();
-	return is_allowed(f, address, port) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+	return is_allowed(f, address) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
 /* ---- one request ---- */
@@ -430,31 +427,39 @@ static void set_body(struct fetch *f, const struct fetch_order *order)
 	curl_easy_setopt(f->easy, CURLOPT_UPLOAD_BUFFERSIZE, RECEIVE_BUFFER);
 }
 
-/* "" where there is none: variables that are empty count as little as those that are not there. */
-static const char *proxy_of(const char *url)
+/* The first of them that is not empty, or "". */
+static const char *first_variable(const char *const *names)
 {
-	static const char *const plain[] = { "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY" };
-	static const char *const tls[] = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
-	const char *const *names = strncmp(url, "https:", 6) ? plain : tls;
-	const char *value = NULL;
+	for (; *names; names++) {
+		const char *value = getenv(*names);
 
-	for (size_t i = 0; (!value || !*value) && i < sizeof(tls) / sizeof(tls[0]); i++)
-		value = getenv(names[i]);
-	return value ? value : "";
+		if (value && *value)
+			return value;
+	}
+	return "";
 }
 
 /* As other clients do it: HTTP_PROXY counts too, and this machine is always reached directly. */
+static const char *proxy_of(const struct fetch *f)
+{
+	static const char *const plain[] = { "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", NULL };
+	static const char *const tls[] = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", NULL };
+	static const char *const none[] = { "no_proxy", "NO_PROXY", NULL };
+
+	if (f->reach == FETCH_PRIVATE || address_is_loopback(f->host) || !strcmp(f->host, "localhost") ||
+	    url_host_is_listed(f->host, first_variable(none)))
+		return "";
+	return first_variable(strncmp(f->url, "https:", 6) ? plain : tls);
+}
+
+/* libcurl is told all: what it finds by itself we would not know of. */
 static void set_proxy(struct fetch *f)
 {
-	const char *proxy = proxy_of(f->url);
+	const char *proxy = proxy_of(f);
 
-	if (f->reach == FETCH_PRIVATE || address_is_loopback(f->host) || !strcmp(f->host, "localhost")) {
-		curl_easy_setopt(f->easy, CURLOPT_NOPROXY, "*");
-	} else {
-		/* Said in any case, so that libcurl looks for none that we do not know of. */
-		curl_easy_setopt(f->easy, CURLOPT_PROXY, proxy);
-		f->proxy_port = *proxy ? url_proxy_port(proxy) : 0;
-	}
+	f->proxied = *proxy;
+	curl_easy_setopt(f->easy, CURLOPT_PROXY, proxy);
+	curl_easy_setopt(f->easy, CURLOPT_NOPROXY, "");
 }
 
 /* Other certificates to believe, by the variable that OpenSSL's own programs read. */
@@ -565,6 +570,7 @@ int fetch_start(struct fetcher *x, const struct fetch_order *order,
 {
 	struct timeval soon = { .tv_usec = TICK_MS * 1000 };
 	struct fetch *f = calloc(1, sizeof(*f));
+	int port;
 
 	if (!f) {
 		curl_slist_free_all(order->headers);
@@ -585,7 +591,7 @@ int fetch_start(struct fetcher *x, const struct fetch_order *order,
 		fetch_free(f);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
-	url_place(f->url, f->host, &f->port);
+	url_place(f->url, f->host, &port);
 	set_options(f, order);
 	TAILQ_INSERT_TAIL(&x->list, f, link);
 	if (curl_multi_add_handle(x->multi, f->easy) != CURLM_OK) {

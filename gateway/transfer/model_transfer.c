@@ -8,6 +8,8 @@
 
 #include "gateway/transfer/model_transfer.h"
 
+#define SILENCE_NS (5 * INT64_C(1000000000))
+
 static int prepare(struct model_transfer *m, bool insecure, const struct model_transfer_kind *kind,
 		   void *owner, struct err *err)
 {
@@ -32,6 +34,8 @@ int model_transfer_open(struct model_transfer *m, struct transfers *t, const str
 	*m = (struct model_transfer){ .all = t, .name = *name, .lines = {
 		.watcher = watcher, .owner = watcher_owner, .status = kind->bar_status,
 		.count = kind->count, .transfer = owner,
+		/* Who takes nothing is noticed by what is sent. */
+		.silence_ns = t->client_stall_ns < SILENCE_NS ? t->client_stall_ns : SILENCE_NS,
 	} };
 	strand_init(&m->strand);
 	r = prepare(m, insecure, kind, owner, err);

@@ -6,8 +6,8 @@
 #include "gateway/transfer/progress.h"
 
 #define DIGEST "sha256:model"           /* of one bar over all blobs */
-#define SILENT_MAX 50u                  /* intervals */
-static const struct timeval interval = { .tv_usec = 100000 };
+#define INTERVAL_US 100000
+static const struct timeval interval = { .tv_usec = INTERVAL_US };
 
 /* Also kept, to be said again. */
 static void say(struct progress_lines *p, json_t *line)
@@ -47,7 +47,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	if (n > p->told) {
 		p->told = n;
 		tell(p);
-	} else if (++p->n_silent >= SILENT_MAX) {
+	} else if (++p->n_silent * INT64_C(1000) * INTERVAL_US >= p->silence_ns) {
 		say(p, json_incref(p->last));
 	}
 }

@@ -17,8 +17,8 @@ struct transfer_watcher {
 
 /*
  * The lines of one transfer: a bar over all blobs, at most ten lines a second, never
- * going back. After five seconds without news the last one is said again, so that a client
- * and what lies between see that somebody is there, and a client that left is noticed.
+ * going back. After a silence the last one is said again, so that a client and what lies
+ * between see that somebody is there, and a client that left is noticed.
  */
 struct progress_lines {
 	const struct transfer_watcher *watcher;
@@ -29,6 +29,7 @@ struct progress_lines {
 	void *transfer;
 	uint64_t total, told;
 	bool barred;                    /* between begin and end */
+	int64_t silence_ns;             /* the longest */
 	unsigned n_silent;              /* intervals since the last line */
 	json_t *last;
 	struct event *timer;

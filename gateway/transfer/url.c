@@ -1,12 +1,14 @@
 /*
  * Addresses, by libcurl's parser. Owns nothing; pure functions.
  */
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/buf.h"
 #include "gateway/transfer/url.h"
@@ -61,22 +63,59 @@ void url_place(const char *url, char ret_host[URL_HOST_SIZE], int *ret_port)
 	snprintf(ret_host, URL_HOST_SIZE, "%.*s", (int)len, host);
 }
 
-int url_proxy_port(const char *url)
+static bool is_below(const char *host, const char *name)
 {
-	char *scheme = NULL, *port = NULL;
-	CURLU *u = curl_url();
-	int ret = 0;
+	size_t len = strlen(host), n = strlen(name);
 
-	if (u && curl_url_set(u, CURLUPART_URL, url, CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK) {
-		if (curl_url_get(u, CURLUPART_PORT, &port, 0) == CURLUE_OK)
-			ret = atoi(port);
-		else if (curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK)
-			ret = strcmp(scheme, "https") ? 1080 : 443;     /* as libcurl has it */
+	if (!n || len < n || strcasecmp(host + len - n, name))
+		return false;
+	return len == n || host[len - n - 1] == '.';
+}
+
+/* bits < 0: all of them. */
+static bool is_in_network(const char *host, const char *network, int bits)
+{
+	unsigned char x[16], y[16];
+	int family = strchr(host, ':') ? AF_INET6 : AF_INET, all = family == AF_INET ? 32 : 128;
+
+	if (inet_pton(family, host, x) != 1 || inet_pton(family, network, y) != 1 || bits > all)
+		return false;
+	bits = bits < 0 ? all : bits;
+	if (memcmp(x, y, (size_t)bits / 8))
+		return false;
+	return bits % 8 == 0 || (x[bits / 8] ^ y[bits / 8]) >> (8 - bits % 8) == 0;
+}
+
+static bool matches(const char *host, char *entry)
+{
+	char *slash = strchr(entry, '/'), *end = slash;
+	size_t len = strlen(entry);
+	long bits = slash ? strtol(slash + 1, &end, 10) : -1;
+
+	if (slash) {
+		*slash = '\0';
+		return end > slash + 1 && !*end && bits >= 0 && is_in_network(host, entry, bits < 129 ? (int)bits : 129);
 	}
-	curl_free(scheme);
-	curl_free(port);
-	curl_url_cleanup(u);
-	return ret;
+	if (len > 2 && *entry == '[' && entry[len - 1] == ']') {
+		entry[len - 1] = '\0';
+		entry++;
+	}
+	return !strcmp(entry, "*") || is_in_network(host, entry, -1) || is_below(host, entry + (*entry == '.'));
+}
+
+bool url_host_is_listed(const char *host, const char *list)
+{
+	char entry[URL_HOST_SIZE];
+
+	while (*(list += strspn(list, ", \t"))) {
+		size_t len = strcspn(list, ", \t");
+
+		snprintf(entry, sizeof(entry), "%.*s", (int)(len < sizeof(entry) ? len : 0), list);
+		if (*entry && matches(host, entry))
+			return true;
+		list += len;
+	}
+	return false;
 }
 
 void url_host(const char *url, char *ret, size_t size)

@@ -16,8 +16,11 @@
 int url_origin(const char *url, char ret[URL_ORIGIN_SIZE], struct err *err);
 /* The host, lower case, without brackets, numbers of four bytes as such; "" and 0 where there is none. */
 void url_place(const char *url, char ret_host[URL_HOST_SIZE], int *ret_port);
-/* Of a proxy, whose scheme may be missing; 0: none. */
-int url_proxy_port(const char *url);
+/*
+ * Whether a host, as of url_place(), is in a list as NO_PROXY has it: names, which stand for
+ * what is below them too, addresses, networks ("10.0.0.0/8"), or "*".
+ */
+bool url_host_is_listed(const char *host, const char *list);
 /* The host with its port, if one is said: "127.0.0.1:5000". "" where there is none. */
 void url_host(const char *url, char *ret, size_t size);
 /* Where a Location leads to: an absolute one stays byte for byte as it is. NULL: nowhere. */

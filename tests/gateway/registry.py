@@ -115,7 +115,7 @@ class Quiet(http.server.BaseHTTPRequestHandler):
 class Listening:
     """An HTTP server of handler's class, in threads; of HTTPS with a tls, which is an SSLContext."""
 
-    def __init__(self, handler, address="127.0.0.1", tls=None):
+    def __init__(self, handler, address="127.0.0.1", tls=None, port=0):
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
             request_queue_size = 128
@@ -123,7 +123,7 @@ class Listening:
             def handle_error(self, request, client_address):
                 pass            # clients that leave are a part of the game
 
-        self.server = Server((address, 0), type("Handler", (handler,), {"owner": self}))
+        self.server = Server((address, port), type("Handler", (handler,), {"owner": self}))
         if tls:
             self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self.server.server_address[1]
@@ -320,9 +320,9 @@ class TunnelHandler(Quiet):
 class Tunnel(Listening):
     """A proxy as companies have them: requests are whom it was asked for."""
 
-    def __init__(self, address):
+    def __init__(self, address, port=0):
         self.requests = []
-        super().__init__(TunnelHandler, address)
+        super().__init__(TunnelHandler, address, port=port)
         self.url = f"http://{self.host}"
 
 

@@ -90,7 +90,7 @@ class Create(GatewayTest):
             sock = self.gateway.send("POST", "/api/create", {"model": "held-import", "from": "/tmp", "stream": stream})
             wait_for("the importer", self.gateway.runners)
             sock.close()
-            wait_for("the importer to end", lambda: not self.gateway.runners(), 2)
+            wait_for("the importer to end", lambda: not self.gateway.runners())
 
     def test_replaced_model_leaves_memory(self):
         self.gateway.store.model("again")

@@ -62,11 +62,11 @@ class CreateFrom(TransferTest):
 
     def test_client_gone_while_it_is_pulled(self):
         Model("slow", [3000000]).put(self.registry)
-        self.gateway = self.serve(EASEL_TRANSFER_RATE="100000", EASEL_TRANSFER_STALL="30s")
+        self.gateway = self.serve(EASEL_TRANSFER_RATE="20000", EASEL_TRANSFER_STALL="30s")
         sock = self.gateway.send("POST", "/api/create", {"model": "new", "from": self.name(), "insecure": True})
         wait_for("data on its way", self.partials)
         sock.close()
-        wait_for("the pull to end", lambda: not self.partials(), 5)
+        wait_for("the pull to end", lambda: not self.partials())
         self.assertEqual((self.names(), self.gateway.runners()), ([], []))
 
 

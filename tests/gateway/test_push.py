@@ -128,19 +128,19 @@ class Push(TransferTest):
         """Whom nobody has ever met is not waited for; who answered once is."""
         model = self.make(1000)
         host = f"127.0.0.1:{registry.free_port()}"
-        self.gateway = self.serve(EASEL_TRANSFER_STALL="1m")
+        self.gateway = self.serve(EASEL_TRANSFER_STALL="20m")
         self.place(model, host=host)
         began = time.monotonic()
         self.fails(self.push(self.name(self.repository, host=host)), "connect: connection refused$")
         self.fails(self.push(self.name(self.repository, host=host), insecure=False), "connect: connection refused$")
         self.place(model)
         self.fails(self.push(self.mine(), insecure=False), "insecure is for a registry of plain HTTP")
-        self.assertLess(time.monotonic() - began, 3)            # the first wait is of three seconds
+        self.assertLess(time.monotonic() - began, 30)           # the first wait is of a minute
 
     def test_always_stalling_ends(self):
         model = self.make(1000)
         self.place(model)
-        self.gateway = self.serve(EASEL_TRANSFER_STALL="200ms")
+        self.gateway = self.serve(EASEL_TRANSFER_STALL="100ms")
         self.place(model)
         self.proxy.reset(lambda request: {"hang": True} if request.method == "POST" else None)
         self.fails(self.push(self.mine()), "^max retries exceeded: .*no answer for")
@@ -399,7 +399,7 @@ class Push(TransferTest):
                 return {"mute": True, "answer": (202, b"", {"Location": "/session/1"})}
             return {"answer": {"POST": (202, b"", {"Location": "/session/0"}), "HEAD": (404, b""),
                                "PATCH": (202, b"", {"Location": "/session/1"})}.get(request.method, (201, b""))}
-        self.gateway = self.serve(EASEL_TRANSFER_STALL="10s")
+        self.gateway = self.serve(EASEL_TRANSFER_STALL="1m")
         self.place(model)
         self.know_ollama()
         self.proxy.reset(rule)
@@ -407,7 +407,7 @@ class Push(TransferTest):
         self.succeeds(self.push(self.mine()))
         self.assertEqual([r.received for r in took], [len(max(model.blobs.values(), key=len))])
         self.assertGreater(time.monotonic() - began, 0.9)
-        self.assertLess(time.monotonic() - began, 8)
+        self.assertLess(time.monotonic() - began, 25)
 
     def test_location_of_nowhere(self):
         model = self.make(1000)

@@ -193,6 +193,18 @@ class Reach(TransferTest):
         self.succeeds(self.pull_from(self.front))
         self.assertEqual(tunnel.requests, [])
 
+    def test_proxy_of_the_registrys_port(self):
+        """Its address is not the registry's either."""
+        tunnel, private, other = registry.Tunnel(PROXY, self.front.port), self.listen(PRIVATE), self.listen(OTHER)
+        self.addCleanup(tunnel.close)
+        self.gateway = self.serve(HTTPS_PROXY=tunnel.url)
+        self.redirect(self.front, f"https://{private.host}{{}}")
+        self.fails(self.pull_from(self.front), "refused: a redirect to an address of this machine or its network$")
+        self.assertEqual((set(tunnel.requests), private.requests), ({self.front.host}, []))
+        self.redirect(self.front, f"https://{other.host}{{}}")
+        self.succeeds(self.pull_from(self.front))
+        self.assertEqual(set(tunnel.requests), {self.front.host, other.host})
+
     @unittest.skipIf(NAMES is None, "no name server that could be silent")
     def test_names_that_nobody_knows(self):
         """A name server that is silent must not stop the server."""

@@ -190,24 +190,26 @@ class Resume(TransferTest):
 
     @plain.skipIf(is_sanitized(), "nothing is loaded before the sanitizer")
     def test_slow_disk(self):
-        """Each sync takes long: nobody else waits for that, and the client hears of it."""
-        self.gateway = self.serve(LD_PRELOAD=os.environ["EASEL_SLOW_SYNC"], EASEL_MODELS=os.path.join(self.folder, "slow"))
-        slowest, answers = 0, []
-        thread = threading.Thread(target=lambda: answers.append(self.pull()))
-        began = time.monotonic()
-        thread.start()
-        while thread.is_alive():
-            asked = time.monotonic()
-            self.gateway.get("/api/version")
-            slowest = max(slowest, time.monotonic() - asked)
-            thread.join(0.02)
+        """No sync ends before somebody else was answered."""
+        syncs = os.path.join(self.folder, "syncs")
+        self.gateway = self.serve(LD_PRELOAD=os.environ["EASEL_SLOW_SYNC"], EASEL_SYNCS=syncs,
+                                  EASEL_MODELS=os.path.join(self.folder, "slow"))
+        answers = []
+        with open(syncs, "wb", buffering=0) as file:
+            thread = threading.Thread(target=lambda: answers.append(self.pull()))
+            thread.start()
+            while thread.is_alive():
+                self.assertEqual(self.gateway.get("/api/version").status, 200)
+                file.write(b"x")
+                thread.join(0.01)
+            n_turns = file.tell()
+        os.unlink(syncs)
         self.succeeds(answers[0])
-        self.assertGreater(time.monotonic() - began, 3)
-        self.assertLess(slowest, 1.5)              # a tag alone takes a dozen
+        self.assertGreater(n_turns, len(self.model.blobs))
 
     def test_memory_and_responsiveness(self):
         """A blob much larger than what may be held; others are answered meanwhile."""
-        Model("large", [300 * MIB, *[MIB] * 20]).put(self.registry, "library/large")
+        Model("large", [120 * MIB, *[MIB] * 20]).put(self.registry, "library/large")
         slowest = 0
         thread = threading.Thread(target=lambda: self.succeeds(self.pull(self.name("library/large",
                                                                                    host=self.registry.host))))
@@ -222,7 +224,7 @@ class Resume(TransferTest):
         print(f"peak {peak / 1e6:.0f} MB, slowest answer {slowest * 1e3:.0f} ms")
         with open(f"/proc/{self.gateway.process.pid}/maps", encoding="utf-8") as file:
             if "asan" not in file.read():       # which keeps what was freed
-                self.assertLess(peak, 200e6)
+                self.assertLess(peak, 100e6)
         self.assertLess(slowest, 2)
         check_store(self.root, self.registry.host, "library/large")
 

@@ -82,11 +82,11 @@ class Watchers(TransferTest):
         self.assertLessEqual(len(lines), 10 * took + 2)
         self.assertGreater(len(lines), 5)
         completed = [line.get("completed", 0) for line in lines]
-        self.assertEqual(completed, sorted(set(completed)))
+        self.assertEqual(completed, sorted(completed))
         self.assertEqual(completed[-1], self.model.total)
 
     def test_silence_is_filled(self):
-        """Nothing happens for more than five seconds: the last line comes again."""
+        """Nothing happens for as long as a client may take nothing: the last line comes again."""
         self.hold(lambda request: request.is_blob)
         sock = self.gateway.send("POST", "/api/pull", {"model": self.name(), "insecure": True})
         text = b""

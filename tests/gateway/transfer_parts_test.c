@@ -99,8 +99,14 @@ static void test_places(void **state)
 		{ "https://Host/x", "host", 443 }, { "http://u:p@h:7/x", "h", 7 }, { "http://[::1]:8/", "::1", 8 },
 		{ "http://0x7f.1/", "127.0.0.1", 80 }, { "https://2130706433:5/", "127.0.0.1", 5 }, { "/x", "", 0 },
 	};
-	static const struct { const char *proxy; int port; } proxies[] = {
-		{ "http://p:3128", 3128 }, { "p:8", 8 }, { "p", 1080 }, { "https://p/", 443 }, { "socks5://p:9", 9 },
+	static const struct { const char *host, *list; bool is; } listed[] = {
+		{ "h.example", "h.example", true }, { "a.h.example", "x, .H.example", true }, { "ah.example", "h.example", false },
+		{ "h", "", false }, { "h", "*", true }, { "h", "a *,b", true }, { "10.1.2.3", "10.0.0.0/8", true },
+		{ "10.1.2.3", "10.1.2.2/31", true }, { "10.1.2.4", "10.1.2.2/31", false }, { "10.1.2.3", "0.0.0.0/0", true },
+		{ "10.1.2.3", "10.1.2.3", true }, { "10.1.2.3", "10.1.2.3/33", false }, { "10.1.2.3", "10.1.2.3/", false },
+		{ "10.1.2.3", "10.1.2.3/x", false }, { "10.1.2.3", "10.1.2.3/-1", false }, { "::1", "[::1]", true },
+		{ "fd00::5", "fd00::/8", true }, { "fe00::5", "fd00::/8", false }, { "::1", "::/129", false },
+		{ "2001:db8::1", "2001:DB8:0::1", true }, { "10.1.2.3", "::/0", false }, { "h", "[]", false }, { "h", ".", false },
 	};
 	char host[URL_HOST_SIZE];
 	int port;
@@ -111,8 +117,8 @@ static void test_places(void **state)
 		assert_string_equal(host, rows[i].host);
 		assert_int_equal(port, rows[i].port);
 	}
-	for (size_t i = 0; i < sizeof(proxies) / sizeof(proxies[0]); i++)
-		assert_int_equal(url_proxy_port(proxies[i].proxy), proxies[i].port);
+	for (size_t i = 0; i < sizeof(listed) / sizeof(listed[0]); i++)
+		assert_int_equal(url_host_is_listed(listed[i].host, listed[i].list), listed[i].is);
 }
 
 static void test_waits(void **state)
