@@ -146,7 +146,7 @@ static unsigned char type_of(const char *path, unsigned char type)
 {
 	struct stat st;
 
-	return type == DT_UNKNOWN && lstat(path, &st) == 0 ? IFTODT(st.st_mode) : type;
+	return type == DT_UNKNOWN && lstat(path, &st) == 0 ? (unsigned char)IFTODT(st.st_mode) : type;
 }
 
 static void watch_all(struct tag_watch *w, const char *path, enum depth depth);
