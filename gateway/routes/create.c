@@ -190,6 +190,8 @@ static int start(struct creation *c, struct err *err)
 		r = start_import(c, err);
 	if (r == 0)
 		http_on_gone(c->q, on_client_gone, c);
+	if (c->pull)
+		http_set_patience(c->q, c->gw->transfers->client_stall_ns);
 	return r;
 }
 

@@ -49,6 +49,7 @@ struct download {
 	struct retry retry;
 	enum disk_wait disk;            /* what the partial is asked for */
 	bool opened;
+	bool unfit;                     /* the answer's body is not what is missing */
 	unsigned mismatches;
 	uint64_t damaged;               /* inode of what is to be replaced */
 	uint64_t size, best;            /* best: most bytes that were ever there */
@@ -193,9 +194,10 @@ static bool on_head(void *owner, struct call *c)
 
 	if (status == 206 && continues(c, len) && announces(c, d->size - len))
 		return true;
-	if (status != 200 || !announces(c, d->size))
+	if (status != 200 && status != 206)
 		return false;
-	if (len)
+	d->unfit = status == 206 || !announces(c, d->size);
+	if (len && (status == 206 || !d->unfit))
 		partial_restart(d->partial);    /* it does not know ranges */
 	return true;
 }
@@ -205,7 +207,7 @@ static enum fetch_verdict on_data(void *owner, const void *data, size_t len)
 	struct download *d = owner;
 	int r;
 
-	if (partial_len(d->partial) + len > d->size) {
+	if (d->unfit || partial_len(d->partial) + len > d->size) {
 		err_set(&d->why, -EBADMSG, "size mismatch");
 		return FETCH_STOP;
 	}
@@ -228,8 +230,6 @@ static bool read_status(struct download *d, const struct call *c)
 	}
 	if (status == 200 || status == 206) {
 		err_set(&d->why, -EIO, "size mismatch");
-		if (status == 206)
-			partial_restart(d->partial);
 		return false;
 	}
 	retry_describe(status, call_body(c, NULL), text, sizeof(text));
@@ -279,6 +279,7 @@ static void request(struct download *d)
 	order.url = url;
 	order.headers[0] = partial_len(d->partial) ? range : NULL;
 	d->why = (struct err){ 0 };
+	d->unfit = false;
 	r = url ? call_start(d->registry, &order, &call_handler, d, &d->call, &err) :
 		err_set(&err, -ENOMEM, "out of memory");
 	free(url);

@@ -570,7 +570,6 @@ int fetch_start(struct fetcher *x, const struct fetch_order *order,
 {
 	struct timeval soon = { .tv_usec = TICK_MS * 1000 };
 	struct fetch *f = calloc(1, sizeof(*f));
-	int port;
 
 	if (!f) {
 		curl_slist_free_all(order->headers);
@@ -591,7 +590,7 @@ int fetch_start(struct fetcher *x, const struct fetch_order *order,
 		fetch_free(f);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
-	url_place(f->url, f->host, &port);
+	url_place(f->url, f->host);
 	set_options(f, order);
 	TAILQ_INSERT_TAIL(&x->list, f, link);
 	if (curl_multi_add_handle(x->multi, f->easy) != CURLM_OK) {
@@ -645,11 +644,6 @@ void fetch_each_header(const struct fetch *f, void (*each)(void *arg, const char
 
 	while ((h = curl_easy_nextheader(f->easy, CURLH_HEADER, -1, h)))
 		each(arg, h->name, h->value);
-}
-
-const char *fetch_url(const struct fetch *f)
-{
-	return f->url;
 }
 
 bool fetch_is_private(const struct fetch *f)

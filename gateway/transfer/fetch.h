@@ -69,9 +69,8 @@ const char *fetch_header(const struct fetch *f, const char *name);
 /* Every header of the answer. */
 void fetch_each_header(const struct fetch *f, void (*each)(void *arg, const char *name, const char *value),
 		       void *arg);
-const char *fetch_url(const struct fetch *f);
 bool fetch_is_private(const struct fetch *f);   /* whom it talked to is near */
-/* What was collected, NUL-terminated, at most FETCH_BODY_MAX bytes; more is an error of a 200. */
+/* What was collected, NUL-terminated, at most FETCH_BODY_MAX bytes; more is an error. */
 #define FETCH_BODY_MAX (4u << 20)
 const char *fetch_body(const struct fetch *f, size_t *ret_len);
 

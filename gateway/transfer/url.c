@@ -42,25 +42,22 @@ int url_origin(const char *url, char ret[URL_ORIGIN_SIZE], struct err *err)
 	return 0;
 }
 
-void url_place(const char *url, char ret_host[URL_HOST_SIZE], int *ret_port)
+void url_place(const char *url, char ret[URL_HOST_SIZE])
 {
-	char origin[URL_ORIGIN_SIZE] = "", *host, *port;
+	char origin[URL_ORIGIN_SIZE] = "", *host;
 	size_t len;
 
-	ret_host[0] = '\0';
-	*ret_port = 0;
+	ret[0] = '\0';
 	if (url_origin(url, origin, NULL) < 0)
 		return;
 	host = strstr(origin, "://") + 3;
-	port = strrchr(host, ':');
-	*ret_port = atoi(port + 1);
-	*port = '\0';
+	*strrchr(host, ':') = '\0';
 	len = strlen(host);
 	if (*host == '[') {
 		host++;
 		len -= 2;
 	}
-	snprintf(ret_host, URL_HOST_SIZE, "%.*s", (int)len, host);
+	snprintf(ret, URL_HOST_SIZE, "%.*s", (int)len, host);
 }
 
 static bool is_below(const char *host, const char *name)

@@ -14,8 +14,8 @@
 
 /* "https://host:443", lower case, always with a port; -EINVAL for anything else. */
 int url_origin(const char *url, char ret[URL_ORIGIN_SIZE], struct err *err);
-/* The host, lower case, without brackets, numbers of four bytes as such; "" and 0 where there is none. */
-void url_place(const char *url, char ret_host[URL_HOST_SIZE], int *ret_port);
+/* The host, lower case, without brackets, numbers of four bytes as such; "" where there is none. */
+void url_place(const char *url, char ret[URL_HOST_SIZE]);
 /*
  * Whether a host, as of url_place(), is in a list as NO_PROXY has it: names, which stand for
  * what is below them too, addresses, networks ("10.0.0.0/8"), or "*".

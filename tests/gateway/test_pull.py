@@ -125,6 +125,22 @@ class Pull(TransferTest):
         self.succeeds(self.pull())
         self.check_pulled()
 
+    def test_ranges_answered_with_others(self):
+        """What does not go on where the blob ends is not read, however much it is; then all is asked for."""
+        data = bytes(6 * MIB)
+        Model("ranges", [3 * MIB]).put(self.registry, "library/ranges")
+
+        def rule(request):
+            if not request.is_blob:
+                return None
+            if "Range" not in request.headers:
+                return {"cut": MIB} if len(self.proxy.blob_requests()) <= 4 else None
+            return {"answer": (206, data, {"Content-Range": f"bytes 0-{len(data) - 1}/{len(data)}"})}
+        self.proxy.reset(rule)
+        self.succeeds(self.pull(self.name("library/ranges")))
+        self.assertTrue(any("Range" in request.headers for request in self.proxy.requests))
+        check_store(self.root, self.proxy.host, "library/ranges")
+
     def test_stalls(self):
         stalled = set()
 

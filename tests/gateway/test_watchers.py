@@ -1,4 +1,5 @@
 """Who watches a pull or push: how many lines they get, and what happens when they stop reading."""
+import json
 import os
 import re
 import signal
@@ -56,9 +57,9 @@ class Watchers(TransferTest):
         with open(f"/proc/{self.gateway.process.pid}/status", encoding="utf-8") as file:
             return int(re.search(r"VmRSS:\s+(\d+) kB", file.read()).group(1)) * 1024
 
-    def deaf_client(self, path="/api/pull"):
+    def deaf_client(self, path="/api/pull", **members):
         """Stopped for good once its request is on its way."""
-        body = '{"model":"%s","insecure":true}' % self.name()
+        body = json.dumps({"model": self.name(), "insecure": True, **members})
         client = subprocess.Popen([sys.executable, "-c", DEAF, str(self.gateway.port), path, body],
                                   stdout=subprocess.PIPE)
         self.addCleanup(client.stdout.close)
@@ -105,6 +106,12 @@ class Watchers(TransferTest):
         self.proxy.released.set()
         self.succeeds(self.pull())
         check_store(self.root, self.proxy.host)
+
+    def test_deaf_client_of_a_create_that_pulls(self):
+        self.hold(lambda request: request.is_blob)
+        self.deaf_client("/api/create", **{"model": "new", "from": self.name()})
+        wait_for("the pull", lambda: any(path.endswith(".tmp") for path in self.files_open()))
+        wait_for("the pull's end", lambda: not self.files_open() and not self.clients())
 
     def test_deaf_client_of_a_finished_pull(self):
         self.deaf_client()
