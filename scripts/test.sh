@@ -33,7 +33,8 @@ meson_suite()
   shift 2
   log=$build/$name.log
   echo "== $name"
-  meson test -C "$build" --print-errorlogs "$@" 2>&1 | tee "$log" | grep -Ev '^ninja|^$'
+  # Many tests wait more than they compute.
+  meson test -C "$build" --num-processes "$processes" --print-errorlogs "$@" 2>&1 | tee "$log" | grep -Ev '^ninja|^$'
   ok=$(awk '/^(Ok|Expected Fail):/ { n += $NF; seen = 1 } END { if (seen) print n }' "$log")
   bad=$(awk '/^(Fail|Timeout|Unexpected Pass):/ { n += $NF } END { print n + 0 }' "$log")
   # No summary at all is a failure too, never a silent pass.
@@ -62,6 +63,7 @@ finish()
   exit
 }
 
+processes=$(($(nproc) > 4 ? $(nproc) : 4))
 # A finding of UBSan ends the program like one of ASan does.
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 
