@@ -119,6 +119,18 @@ void name_short(const struct model_name *name, char ret[NAME_TEXT_SIZE])
 		 own_namespace ? name->namespace : "", own_namespace ? "/" : "", name->model, name->tag);
 }
 
+int name_order(const void *a, const void *b)
+{
+	const struct model_name *x = a, *y = b;
+	int r = strcmp(x->host, y->host);
+
+	if (!r)
+		r = strcmp(x->namespace, y->namespace);
+	if (!r)
+		r = strcmp(x->model, y->model);
+	return r ? r : strcmp(x->tag, y->tag);
+}
+
 bool name_equal(const struct model_name *a, const struct model_name *b)
 {
 	return !strcasecmp(a->host, b->host) && !strcasecmp(a->namespace, b->namespace) &&

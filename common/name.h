@@ -28,6 +28,7 @@ int name_parse(const char *text, struct model_name *ret, struct err *err);
 bool name_valid(const struct model_name *name);         /* for names read back from disk */
 /* Shortest form with the tag: "z-image:latest", "x/klein:4b", "host:5000/library/m:t". */
 void name_short(const struct model_name *name, char ret[NAME_TEXT_SIZE]);
+int name_order(const void *a, const void *b);             /* for qsort(), of struct model_name; knows case */
 bool name_equal(const struct model_name *a, const struct model_name *b);        /* ignores case */
 
 #endif

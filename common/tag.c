@@ -295,18 +295,6 @@ static void walk(struct names *names, const char *path, unsigned depth, struct m
 	closedir(dir);
 }
 
-static int compare_names(const void *a, const void *b)
-{
-	const struct model_name *x = a, *y = b;
-	int r = strcmp(x->host, y->host);
-
-	if (!r)
-		r = strcmp(x->namespace, y->namespace);
-	if (!r)
-		r = strcmp(x->model, y->model);
-	return r ? r : strcmp(x->tag, y->tag);
-}
-
 int tag_names(const struct store *s, struct model_name **ret, size_t *ret_n, struct err *err)
 {
 	static const char *const trees[] = { "manifests-v2", "manifests" };
@@ -324,9 +312,9 @@ int tag_names(const struct store *s, struct model_name **ret, size_t *ret_n, str
 		return err_errno(err, -names.failed, "failed to list the models in %s", s->root);
 	}
 	if (names.n)
-		qsort(names.list, names.n, sizeof *names.list, compare_names);
+		qsort(names.list, names.n, sizeof *names.list, name_order);
 	for (size_t i = 0; i < names.n; i++)
-		if (!kept || compare_names(&names.list[kept - 1], &names.list[i]))
+		if (!kept || name_order(&names.list[kept - 1], &names.list[i]))
 			names.list[kept++] = names.list[i];
 	*ret = names.list;
 	*ret_n = kept;

@@ -214,28 +214,12 @@ static struct kept *make_kept(const struct model_name *name)
 
 /* ---- all of them ---- */
 
-static int compare_names(const struct model_name *x, const struct model_name *y)
-{
-	int r = strcmp(x->host, y->host);
-
-	if (!r)
-		r = strcmp(x->namespace, y->namespace);
-	if (!r)
-		r = strcmp(x->model, y->model);
-	return r ? r : strcmp(x->tag, y->tag);
-}
-
-static int by_name(const void *a, const void *b)
-{
-	return compare_names(a, b);
-}
-
 /* Takes the entry of that name out of the old ones, which are sorted as the names are; *at is where to look. */
 static struct kept *take(struct kept **old, size_t n_old, size_t *at, const struct model_name *name)
 {
 	while (*at < n_old) {
 		struct kept *k = old[*at];
-		int order = compare_names(&k->entry.name, name);
+		int order = name_order(&k->entry.name, name);
 
 		if (order > 0)
 			return NULL;
@@ -297,7 +281,7 @@ static size_t place_of(const struct catalog *c, const struct model_name *name, b
 	*ret_there = false;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		int order = compare_names(&c->kept[middle]->entry.name, name);
+		int order = name_order(&c->kept[middle]->entry.name, name);
 
 		if (order == 0)
 			*ret_there = true;
@@ -386,9 +370,9 @@ static int look_at_changes(struct catalog *c, struct tag_changes *changes)
 	look_again(c);
 	look_at_blobs(c, changes);
 	if (changes->n_names)
-		qsort(changes->names, changes->n_names, sizeof(*changes->names), by_name);
+		qsort(changes->names, changes->n_names, sizeof(*changes->names), name_order);
 	for (size_t i = 0; i < changes->n_names && r == 0; i++)
-		if (i == 0 || compare_names(&changes->names[i - 1], &changes->names[i]))
+		if (i == 0 || name_order(&changes->names[i - 1], &changes->names[i]))
 			r = update(c, &changes->names[i]);
 	return r;
 }

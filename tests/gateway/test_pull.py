@@ -68,13 +68,7 @@ class Pull(TransferTest):
 
     def test_two_clients_fetch_once(self):
         self.proxy.reset(lambda request: {"pace": 0.01} if request.is_blob else None)
-        answers = []
-        threads = [threading.Thread(target=lambda: answers.append(self.pull())) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for answer in answers:
+        for answer in self.at_once(*[self.pull] * 3):
             self.succeeds(answer)
         self.assertEqual(len(self.proxy.blob_requests()), len(self.model.blobs))
         self.check_pulled()
@@ -85,13 +79,7 @@ class Pull(TransferTest):
         two = Model("shared", [2 * MIB, 70000, 5000]).put(self.registry, "library/two")
         self.proxy.reset(lambda request: {"pace": 0.01} if request.is_blob else None)
         names = ("library/one", "library/two")
-        answers = []
-        threads = [threading.Thread(target=lambda n=name: answers.append(self.pull(self.name(n)))) for name in names]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for answer in answers:
+        for answer in self.at_once(*[lambda name=name: self.pull(self.name(name)) for name in names]):
             self.succeeds(answer)
         asked = [request.path.rsplit("/", 1)[1] for request in self.proxy.blob_requests()]
         self.assertEqual(sorted(asked), sorted({**one.blobs, **two.blobs}))

@@ -145,14 +145,7 @@ class Resume(TransferTest):
     def test_two_processes(self):
         other = self.serve(EASEL_MODELS=self.root)
         self.proxy.reset(slow)
-        answers = []
-        threads = [threading.Thread(target=lambda g=gateway: answers.append(self.pull(gateway=g)))
-                   for gateway in (self.gateway, other)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for answer in answers:
+        for answer in self.at_once(self.pull, lambda: self.pull(gateway=other)):
             self.succeeds(answer)
         self.assertEqual(len(self.proxy.blob_requests()), len(self.model.blobs))
         self.assertEqual(check_store(self.root, self.proxy.host), self.model.manifest)

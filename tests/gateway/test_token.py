@@ -3,7 +3,6 @@ import base64
 import json
 import os
 import subprocess
-import threading
 import urllib.parse
 
 from transfer_test import Model, TransferTest, check_store, registry, unittest
@@ -238,14 +237,7 @@ class Token(TransferTest):
                 sent.append(token)
             return None
         self.proxy.reset(rule)
-        answers = []
-        threads = [threading.Thread(target=lambda: answers.append(self.pull(self.name("library/many"))))
-                   for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        for answer in answers:
+        for answer in self.at_once(*[lambda: self.pull(self.name("library/many"))] * 2):
             self.succeeds(answer)
         self.assertLessEqual(len(self.tokens.requests), 2)      # one a pull
 

@@ -8,6 +8,7 @@ import random
 import shutil
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 
 from gateway_test import Gateway, JSON, TENSOR, unittest
 import registry
@@ -117,6 +118,12 @@ class TransferTest(unittest.TestCase):
 
     def push(self, name=None, gateway=None, **members):
         return (gateway or self.gateway).post("/api/push", {"model": name or self.name(), "insecure": True, **members})
+
+    @staticmethod
+    def at_once(*calls):
+        """What each call gives, all made at the same time."""
+        with ThreadPoolExecutor(len(calls)) as pool:
+            return [future.result() for future in [pool.submit(call) for call in calls]]
 
     def succeeds(self, answer):
         self.assertEqual(answer.lines[-1], {"status": "success"}, (answer.lines[-3:], self.gateway.log()[-2000:]))
